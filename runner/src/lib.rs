@@ -1,0 +1,6 @@
+//! Runs declarative parity suites of an engine against a reference.
+
+pub mod backend;
+pub mod compare;
+pub mod stats;
+pub mod suite;

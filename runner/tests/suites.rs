@@ -1,0 +1,2 @@
+//! The libtest-mimic harness.
+fn main() {}
