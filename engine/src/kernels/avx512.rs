@@ -1,0 +1,189 @@
+//! AVX-512 (F, BW, VL, VNNI) kernels. Same bits as `scalar`; what is missing here is AVX2's.
+
+use std::arch::x86_64::*;
+
+use half::f16;
+
+use super::avx2;
+use super::scalar::{self, LANES};
+use super::table::{Isa, Kernels};
+use crate::quant::i2_s::Layout;
+
+/// Calls a kernel of this file from outside its target features.
+macro_rules! available {
+    ($call:expr) => {
+        // SAFETY: `Kernels::for_isa` hands this table out only after it has detected the target
+        // features that every kernel of the file is compiled for.
+        unsafe { $call }
+    };
+}
+
+pub(super) static KERNELS: Kernels = Kernels {
+    isa: Isa::Avx512,
+    ternary_layout: Layout::Blocks256,
+    ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
+    dot_f32: |a, b| available!(dot_f32(a, b)),
+    dot_f16: |a, b| available!(dot_f16(a, b)),
+    ..avx2::KERNELS
+};
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_u8(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: the array holds the 64 bytes that are read; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_i8(bytes: &[i8; 64]) -> __m512i {
+    // SAFETY: the array holds the 64 bytes that are read; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_f32(values: &[f32; 16]) -> __m512 {
+    // SAFETY: the array holds the 16 values that are read; the load needs no alignment.
+    unsafe { _mm512_loadu_ps(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn widen(values: &[f16; 16]) -> __m512 {
+    // SAFETY: the array holds the 32 bytes that are read; the load needs no alignment.
+    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn ternary_dots(rows: &[u8], columns: usize, activations: &[i8], sums: &mut [i32]) {
+    let (row_bytes, row_count, tokens) = scalar::ternary_shape(rows, columns, activations, sums);
+    let mut token = 0;
+    while token < tokens {
+        let tile = match tokens - token {
+            8.. => 8,
+            4.. => 4,
+            _ => 1,
+        };
+        let x = &activations[token * columns..(token + tile) * columns];
+        let out = &mut sums[token * row_count..(token + tile) * row_count];
+        match tile {
+            8 => row_tiles::<2, 8>(rows, row_bytes, columns, x, out),
+            4 => row_tiles::<2, 4>(rows, row_bytes, columns, x, out),
+            _ => row_tiles::<4, 1>(rows, row_bytes, columns, x, out),
+        }
+        token += tile;
+    }
+}
+
+/// All rows in tiles of `R` times `T` activation rows; rows beyond the last whole tile one by one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn row_tiles<const R: usize, const T: usize>(
+    rows: &[u8],
+    row_bytes: usize,
+    columns: usize,
+    activations: &[i8],
+    sums: &mut [i32],
+) {
+    let row_count = rows.len() / row_bytes;
+    let whole = row_count / R * R;
+    for first in (0..whole).step_by(R) {
+        let tile = &rows[first * row_bytes..(first + R) * row_bytes];
+        for (r, dots) in ternary_tile::<R, T>(tile, columns, activations).iter().enumerate() {
+            for (t, dot) in dots.iter().enumerate() {
+                sums[t * row_count + first + r] = *dot;
+            }
+        }
+    }
+    for r in whole..row_count {
+        let row = &rows[r * row_bytes..(r + 1) * row_bytes];
+        for (t, dot) in ternary_tile::<1, T>(row, columns, activations)[0].iter().enumerate() {
+            sums[t * row_count + r] = *dot;
+        }
+    }
+}
+
+/// `R` rows times `T` activation rows: the codes of a block are unpacked once for all tokens, the
+/// activations loaded once for all rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn ternary_tile<const R: usize, const T: usize>(
+    rows: &[u8],
+    columns: usize,
+    activations: &[i8],
+) -> [[i32; T]; R] {
+    let mask = _mm512_set1_epi8(3);
+    let row_bytes = columns / 4;
+    let rows: [&[u8]; R] = std::array::from_fn(|r| &rows[r * row_bytes..(r + 1) * row_bytes]);
+    let blocks: [&[[u8; 64]]; R] = std::array::from_fn(|r| rows[r].as_chunks::<64>().0);
+    let x: [&[i8]; T] = std::array::from_fn(|t| &activations[t * columns..(t + 1) * columns]);
+    let x_blocks: [&[[i8; 64]]; T] = std::array::from_fn(|t| x[t].as_chunks::<64>().0);
+    let mut acc = [[_mm512_setzero_si512(); T]; R];
+    for block in 0..columns / 256 {
+        let mut groups = [[_mm512_setzero_si512(); 4]; R];
+        for r in 0..R {
+            let codes = load_u8(&blocks[r][block]);
+            groups[r] = [
+                _mm512_and_si512(_mm512_srli_epi16(codes, 6), mask),
+                _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask),
+                _mm512_and_si512(_mm512_srli_epi16(codes, 2), mask),
+                _mm512_and_si512(codes, mask),
+            ];
+        }
+        for t in 0..T {
+            for g in 0..4 {
+                let v = load_i8(&x_blocks[t][4 * block + g]);
+                for r in 0..R {
+                    acc[r][t] = _mm512_dpbusd_epi32(acc[r][t], groups[r][g], v);
+                }
+            }
+        }
+    }
+    let tail = columns / 256 * 256;
+    let mut sums = [[0; T]; R];
+    for r in 0..R {
+        for t in 0..T {
+            sums[r][t] = _mm512_reduce_add_epi32(acc[r][t])
+                + scalar::ternary_dot(&rows[r][tail / 4..], &x[t][tail..]);
+        }
+    }
+    sums
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "rows of one length");
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let mut acc = [_mm512_setzero_ps(); 2];
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+        acc[0] = _mm512_fmadd_ps(load_f32(&a[0]), load_f32(&b[0]), acc[0]);
+        acc[1] = _mm512_fmadd_ps(load_f32(&a[1]), load_f32(&b[1]), acc[1]);
+    }
+    a_rest.iter().zip(b_rest).fold(fold(acc), |sum, (a, b)| sum + a * b)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
+    assert_eq!(a.len(), b.len(), "rows of one length");
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let mut acc = [_mm512_setzero_ps(); 2];
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+        acc[0] = _mm512_fmadd_ps(widen(&a[0]), widen(&b[0]), acc[0]);
+        acc[1] = _mm512_fmadd_ps(widen(&a[1]), widen(&b[1]), acc[1]);
+    }
+    scalar::finish_f16(fold(acc), a_rest, b_rest)
+}
+
+/// 32 lanes in two registers, added in the definition's order: lane l + lane l+16, then l+8, …
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+fn fold(acc: [__m512; 2]) -> f32 {
+    let sum = _mm512_add_ps(acc[0], acc[1]);
+    let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(sum), 1));
+    avx2::sum_pairs(_mm256_add_ps(_mm512_castps512_ps256(sum), upper))
+}

@@ -1,0 +1,14 @@
+//! Numeric kernels by instruction set, chosen at run time.
+//!
+//! `scalar` is the definition. Every other table computes the same bits: integers exactly, floats
+//! because the definition fixes the order of additions and says where a product is fused. Kernels
+//! know slices and `quant` layouts; they know neither files nor models.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+mod table;
+
+pub use table::{Isa, Kernels};

@@ -1,0 +1,307 @@
+//! The defining kernels: plain Rust, no intrinsics.
+//!
+//! Float results are defined down to the last bit, in the arithmetic of ggml's AVX2 build without
+//! contraction, so that a comparison with that reference measures faults and not rounding. Sums run
+//! in 32 (or 8) lanes because that is where the reference's vector registers put them; a lane is
+//! fused where the reference calls an FMA intrinsic, and only there.
+
+use half::f16;
+
+use super::table::{Isa, Kernels};
+use crate::quant::activation::{self, Q8_K_BLOCK, Q8KBlock};
+use crate::quant::i2_s::{self, Layout};
+use crate::quant::q6_k;
+
+pub(super) static KERNELS: Kernels = Kernels {
+    isa: Isa::Scalar,
+    ternary_layout: Layout::Blocks128,
+    ternary_dots,
+    quantize_int8: activation::quantize_int8,
+    dot_f32,
+    dot_f16,
+    narrow_to_f16: activation::narrow_to_f16,
+    dot_q6_k,
+    rms_norm,
+    softmax,
+    relu_squared_gate,
+    add,
+};
+
+/// Lanes of a dot product: four registers of eight.
+pub(super) const LANES: usize = 32;
+
+/// Checks the arguments of `ternary_dots` and returns (bytes per row, rows, tokens).
+pub(super) fn ternary_shape(
+    rows: &[u8],
+    columns: usize,
+    activations: &[i8],
+    sums: &[i32],
+) -> (usize, usize, usize) {
+    assert!(columns > 0 && columns.is_multiple_of(i2_s::BLOCK), "columns come in blocks of 128");
+    let row_bytes = columns / 4;
+    let (row_count, tokens) = (rows.len() / row_bytes, activations.len() / columns);
+    assert_eq!(rows.len(), row_count * row_bytes, "whole rows of codes");
+    assert_eq!(activations.len(), tokens * columns, "whole rows of activations");
+    assert_eq!(sums.len(), row_count * tokens, "one sum for each row and token");
+    (row_bytes, row_count, tokens)
+}
+
+fn ternary_dots(rows: &[u8], columns: usize, activations: &[i8], sums: &mut [i32]) {
+    let (row_bytes, row_count, _) = ternary_shape(rows, columns, activations, sums);
+    for (x, sums) in activations.chunks_exact(columns).zip(sums.chunks_exact_mut(row_count)) {
+        for (row, sum) in rows.chunks_exact(row_bytes).zip(sums) {
+            *sum = ternary_dot(row, x);
+        }
+    }
+}
+
+/// One row in the file's layout times one activation row.
+pub(super) fn ternary_dot(row: &[u8], x: &[i8]) -> i32 {
+    let mut sum = 0;
+    for (bytes, x) in row.chunks_exact(32).zip(x.chunks_exact(i2_s::BLOCK)) {
+        for (slot, x) in x.chunks_exact(32).enumerate() {
+            let shift = 6 - 2 * slot;
+            for (byte, &v) in bytes.iter().zip(x) {
+                sum += i32::from((byte >> shift) & 3) * i32::from(v);
+            }
+        }
+    }
+    sum
+}
+
+/// Adds up the 32 lanes as the reference's register tree does.
+fn reduce_lanes(lanes: &[f32; LANES]) -> f32 {
+    let pairs: [f32; 16] = std::array::from_fn(|l| lanes[l] + lanes[l + 16]);
+    let eight: [f32; 8] = std::array::from_fn(|l| pairs[l] + pairs[l + 8]);
+    let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
+    (four[0] + four[1]) + (four[2] + four[3])
+}
+
+fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "rows of one length");
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for l in 0..LANES {
+            lanes[l] = a[l].mul_add(b[l], lanes[l]);
+        }
+    }
+    a_rest.iter().zip(b_rest).fold(reduce_lanes(&lanes), |sum, (a, b)| sum + a * b)
+}
+
+fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
+    assert_eq!(a.len(), b.len(), "rows of one length");
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for l in 0..LANES {
+            lanes[l] = a[l].to_f32().mul_add(b[l].to_f32(), lanes[l]);
+        }
+    }
+    finish_f16(reduce_lanes(&lanes), a_rest, b_rest)
+}
+
+/// Adds what is left behind the last 32 values: products in f32, sum in f64.
+pub(super) fn finish_f16(sum: f32, a: &[f16], b: &[f16]) -> f32 {
+    let products = a.iter().zip(b).map(|(a, b)| f64::from(a.to_f32() * b.to_f32()));
+    products.fold(f64::from(sum), |sum, p| sum + p) as f32
+}
+
+fn dot_q6_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
+    assert_eq!(row.len(), x.len() * q6_k::BLOCK_BYTES, "one activation block per weight block");
+    let mut lanes = [0f32; 8];
+    let (mut codes, mut scales) = ([0; Q8_K_BLOCK], [0; Q8_K_BLOCK]);
+    for (block, x) in row.chunks_exact(q6_k::BLOCK_BYTES).zip(x) {
+        q6_k::unpack(block, &mut codes, &mut scales);
+        let mut sums = [0i32; 8];
+        for i in 0..Q8_K_BLOCK {
+            sums[i % 32 / 4] += scales[i] * codes[i] * i32::from(x.codes[i]);
+        }
+        let d = x.scale * q6_k::super_scale(block);
+        for (lane, sum) in lanes.iter_mut().zip(sums) {
+            *lane = d.mul_add(sum as f32, *lane);
+        }
+    }
+    reduce_eight(&lanes)
+}
+
+/// Adds up eight lanes as `hsum_float_8` of the reference does.
+fn reduce_eight(v: &[f32; 8]) -> f32 {
+    let h: [f32; 4] = std::array::from_fn(|l| v[l + 4] + v[l]);
+    (h[0] + h[2]) + (h[1] + h[3])
+}
+
+/// The factor 1 / rms of a row. The squares are rounded to f32, their sum runs in f64 in order.
+pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    let sum = x.iter().fold(0f64, |sum, v| sum + f64::from(v * v));
+    let mean = (sum / x.len() as f64) as f32;
+    1.0 / (mean + eps).sqrt()
+}
+
+fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    assert!(x.len() == weight.len() && x.len() == out.len(), "rows of one length");
+    let scale = inverse_rms(x, eps);
+    for ((o, v), w) in out.iter_mut().zip(x).zip(weight) {
+        *o = v * scale * w;
+    }
+}
+
+/// e^x in f32 as ggml's vector code computes it: the published algorithm of Arm's optimized
+/// routines (`expf`, degree-5 polynomial on [−ln2/2, ln2/2]), flushing to 0 and ∞ beyond ±192·ln 2.
+fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it leaves the integer in the low bits
+    let z = x.mul_add(f32::from_bits(0x3fb8_aa3b), ROUND);
+    let n = z - ROUND;
+    let b = (-n).mul_add(f32::from_bits(0x3f31_7200), x);
+    let b = (-n).mul_add(f32::from_bits(0x35bf_be8e), b);
+    let exponent = z.to_bits() << 23;
+    let k = f32::from_bits(exponent.wrapping_add(1f32.to_bits()));
+    let u = b * b;
+    let high = f32::from_bits(0x3c07_2010).mul_add(b, f32::from_bits(0x3d2b_9f17));
+    let low = f32::from_bits(0x3e2a_af33).mul_add(b, f32::from_bits(0x3eff_fedb));
+    let j = high.mul_add(u, low).mul_add(u, f32::from_bits(0x3f7f_fff6) * b);
+    if n.abs() <= 126.0 {
+        return j.mul_add(k, k);
+    }
+    // The power of two is applied in two factors so that neither over- nor underflows alone.
+    let shift: u32 = if n <= 0.0 { 0x8200_0000 } else { 0 };
+    let first = f32::from_bits(shift.wrapping_add(0x7f00_0000));
+    if n.abs() > 192.0 {
+        return first * first;
+    }
+    let second = f32::from_bits(exponent.wrapping_sub(shift));
+    second.mul_add(j, second) * first
+}
+
+fn softmax(scores: &mut [f32], scale: f32) {
+    assert!(scores.len().is_multiple_of(8), "scores come in groups of 8");
+    let mut max = f32::NEG_INFINITY;
+    for s in scores.iter_mut() {
+        *s *= scale;
+        max = max.max(*s);
+    }
+    let mut sum = 0f64;
+    for group in scores.as_chunks_mut::<8>().0 {
+        for s in group.iter_mut() {
+            *s = exp(*s - max);
+        }
+        sum += f64::from(reduce_eight(group));
+    }
+    let inverse = (1.0 / sum) as f32;
+    for s in scores {
+        *s *= inverse;
+    }
+}
+
+fn relu_squared_gate(gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "rows of one length");
+    for (g, u) in gate.iter_mut().zip(up) {
+        let positive = if *g > 0.0 { *g } else { 0.0 };
+        *g = positive * positive * u;
+    }
+}
+
+fn add(a: &mut [f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len(), "rows of one length");
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += b;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_constants_are_the_published_ones() {
+        let hex =
+            |mantissa: u32, exponent: i32| mantissa as f32 / 16_777_216.0 * 2f32.powi(exponent);
+        // 0x1.715476p+0 = 0x1715476 / 2^24 and so on: six hex digits are 24 bits.
+        assert_eq!(f32::from_bits(0x3fb8_aa3b), hex(0x0171_5476, 0));
+        assert_eq!(f32::from_bits(0x3f31_7200), hex(0x0162_e400, -1));
+        assert_eq!(f32::from_bits(0x35bf_be8e), hex(0x017f_7d1c, -20));
+        assert_eq!(f32::from_bits(0x3c07_2010), hex(0x010e_4020, -7));
+        assert_eq!(f32::from_bits(0x3d2b_9f17), hex(0x0157_3e2e, -5));
+        assert_eq!(f32::from_bits(0x3e2a_af33), hex(0x0155_5e66, -3));
+        assert_eq!(f32::from_bits(0x3eff_fedb), hex(0x01ff_fdb6, -2));
+        assert_eq!(f32::from_bits(0x3f7f_fff6), hex(0x01ff_ffec, -1));
+    }
+
+    #[test]
+    fn exp_is_within_two_ulp_of_f64() {
+        let mut x = -80f32;
+        while x < 80.0 {
+            let (ours, truth) = (exp(x), f64::from(x).exp());
+            let ulp = f64::from((truth as f32).to_bits().abs_diff(ours.to_bits()));
+            assert!(ulp <= 2.0, "exp({x}) = {ours}, f64 gives {truth}: {ulp} ulp");
+            x += 0.0137;
+        }
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(200.0), f32::INFINITY);
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_ignores_masked_positions() {
+        let mut scores = [f32::NEG_INFINITY; 16];
+        scores[..3].copy_from_slice(&[2.0, 4.0, 6.0]);
+        softmax(&mut scores, 0.5);
+        let truth: [f64; 3] = [1.0, 2.0, 3.0].map(|s: f64| (s - 3.0).exp());
+        let total: f64 = truth.iter().sum();
+        for (s, t) in scores.iter().zip(truth) {
+            assert!((f64::from(*s) - t / total).abs() < 1e-7);
+        }
+        assert_eq!(scores[3..], [0.0; 13]);
+    }
+
+    #[test]
+    fn rms_norm_agrees_with_f64() {
+        let x: Vec<f32> = (0..640).map(|i| ((i * 29 % 83) as f32 - 41.0) / 17.0).collect();
+        let w: Vec<f32> = (0..640).map(|i| 1.0 + (i % 7) as f32 / 10.0).collect();
+        let mut out = vec![0.0; 640];
+        rms_norm(&x, &w, 1e-5, &mut out);
+        let mean = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 640.0;
+        for i in 0..640 {
+            let truth = f64::from(x[i]) / (mean + 1e-5).sqrt() * f64::from(w[i]);
+            assert!((f64::from(out[i]) - truth).abs() < 1e-6, "value {i}");
+        }
+    }
+
+    #[test]
+    fn dots_agree_with_f64() {
+        for n in [0, 5, 32, 45, 128, 640] {
+            let a: Vec<f32> = (0..n).map(|i| ((i * 31 % 97) as f32 - 48.0) / 64.0).collect();
+            let b: Vec<f32> = (0..n).map(|i| ((i * 17 % 89) as f32 - 44.0) / 64.0).collect();
+            let truth: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            assert!((f64::from(dot_f32(&a, &b)) - truth).abs() < 1e-5, "f32, {n}");
+            let narrow = |v: &[f32]| v.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>();
+            // multiples of 1/64 below 1 are exact in f16
+            assert!(
+                (f64::from(dot_f16(&narrow(&a), &narrow(&b))) - truth).abs() < 1e-5,
+                "f16, {n}"
+            );
+        }
+    }
+
+    #[test]
+    fn q6_k_agrees_with_the_dequantised_row() {
+        let x: Vec<f32> = (0..512).map(|i| ((i * 41 % 103) as f32 - 51.0) / 30.0).collect();
+        let mut blocks = [Q8KBlock::default(); 2];
+        activation::quantize_q8_k(&x, &mut blocks);
+        let mut row = vec![0; 420];
+        for (block, w) in row.chunks_exact_mut(210).zip(x.chunks_exact(256)) {
+            q6_k::quantize_block(w, block);
+        }
+        let mut weights = vec![0f32; 512];
+        q6_k::dequantize_row(&row, &mut weights);
+        let truth: f64 = (0..512)
+            .map(|i| {
+                let b = &blocks[i / 256];
+                f64::from(weights[i]) * f64::from(b.scale) * f64::from(b.codes[i % 256])
+            })
+            .sum();
+        assert!((f64::from(dot_q6_k(&row, &blocks)) - truth).abs() < 1e-3 * truth.abs());
+    }
+}

@@ -1,0 +1,134 @@
+//! The kernel table: one function per operation, one table per instruction set.
+//!
+//! A table exists only where the processor can run it, so holding one is the proof that calling it
+//! is allowed. Nothing here reads the environment: the caller names the instruction set.
+
+use std::fmt;
+use std::str::FromStr;
+
+use half::f16;
+
+use super::scalar;
+use crate::quant::activation::{Int8Row, Q8KBlock};
+use crate::quant::i2_s::Layout;
+
+/// An instruction set that has a kernel table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Portable Rust; the definition of every result.
+    Scalar,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, VL and VNNI.
+    Avx512,
+}
+
+impl Isa {
+    /// All instruction sets, slowest first.
+    pub const ALL: [Isa; 3] = [Isa::Scalar, Isa::Avx2, Isa::Avx512];
+
+    /// Whether this processor has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                Isa::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The fastest one that this processor has.
+    pub fn best() -> Isa {
+        *Isa::ALL.iter().rfind(|isa| isa.is_available()).unwrap_or(&Isa::Scalar)
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        })
+    }
+}
+
+impl FromStr for Isa {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Isa::ALL.into_iter().find(|isa| isa.to_string() == name).ok_or_else(|| {
+            format!("unknown instruction set `{name}`; known are scalar, avx2, avx512")
+        })
+    }
+}
+
+/// The operations of one instruction set.
+///
+/// Lengths are checked by each kernel: a wrong one panics.
+#[derive(Debug)]
+pub struct Kernels {
+    /// Which instruction set this is.
+    pub isa: Isa,
+    /// Layout that `ternary_dots` reads; weights are rearranged into it when a model is loaded.
+    pub ternary_layout: Layout,
+    /// `(rows, columns, activations, sums)`: integer dot products of every row of 2-bit codes with
+    /// every activation row. `rows` holds whole rows of `columns / 4` bytes, `activations` whole
+    /// rows of `columns` int8 codes; `sums[token * row_count + row]` = Σ code · activation, with
+    /// codes 0, 1, 2. Exact while |sum| < 2^31.
+    pub ternary_dots: fn(&[u8], usize, &[i8], &mut [i32]),
+    /// f32 to int8 codes with one scale; see [`crate::quant::activation::quantize_int8`].
+    pub quantize_int8: fn(&[f32], &mut [i8]) -> Int8Row,
+    /// Dot product of f32 rows.
+    pub dot_f32: fn(&[f32], &[f32]) -> f32,
+    /// Dot product of f16 rows, accumulated in f32.
+    pub dot_f16: fn(&[f16], &[f16]) -> f32,
+    /// f32 to f16, round to nearest even.
+    pub narrow_to_f16: fn(&[f32], &mut [f16]),
+    /// Dot product of a row of Q6_K blocks with Q8_K activations.
+    pub dot_q6_k: fn(&[u8], &[Q8KBlock]) -> f32,
+    /// `(x, weight, eps, out)`: RMS norm times weight.
+    pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
+    /// `(scores, scale)`: softmax of scale · scores in place; the length is a multiple of 8.
+    pub softmax: fn(&mut [f32], f32),
+    /// `(gate, up)`: gate becomes relu(gate)² · up.
+    pub relu_squared_gate: fn(&mut [f32], &[f32]),
+    /// `(a, b)`: a += b.
+    pub add: fn(&mut [f32], &[f32]),
+}
+
+impl Kernels {
+    /// The table of `isa`, or nothing where the processor lacks it.
+    pub fn for_isa(isa: Isa) -> Option<&'static Kernels> {
+        if !isa.is_available() {
+            return None;
+        }
+        Some(match isa {
+            Isa::Scalar => &scalar::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &super::avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &super::avx512::KERNELS,
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => return None,
+        })
+    }
+
+    /// The fastest table of this processor.
+    pub fn best() -> &'static Kernels {
+        Kernels::for_isa(Isa::best()).unwrap_or(&scalar::KERNELS)
+    }
+}

@@ -1,0 +1,119 @@
+//! I2_S, bitnet.cpp's ternary format: 2-bit codes for a whole matrix, then one f32 scale.
+//!
+//! Layout of the x86 builds (`quantize_i2_s` with `ACT_PARALLEL`): 128 values in 32 bytes, byte j
+//! holding values j, 32+j, 64+j, 96+j in bits 7–6, 5–4, 3–2, 1–0; code = weight + 1. Behind the
+//! n/4 code bytes come the scale (f32, little-endian) and 28 bytes that mean nothing. The file does
+//! not say which build wrote it; this module neither guesses nor checks that.
+
+/// Values in one block of the file's layout.
+pub const BLOCK: usize = 128;
+/// Bytes behind the codes: the scale and padding.
+pub const TAIL_BYTES: usize = 32;
+
+/// How the codes of a matrix row lie in memory. Every row takes `columns / 4` bytes in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As in the file: blocks of 128 values, groups of 32 bytes.
+    Blocks128,
+    /// Blocks of 256 values in 64 bytes: byte j holds values j, 64+j, 128+j, 192+j from the high
+    /// bits down, so that a 512-bit register meets its activations in natural order. A last block
+    /// of 128, where there is one, stays as in the file.
+    Blocks256,
+}
+
+/// The code (0, 1, 2; 3 is unused) of `column` in a row.
+///
+/// # Panics
+/// If the row is shorter than the column asks for.
+#[inline]
+pub fn code(row: &[u8], column: usize, layout: Layout) -> u8 {
+    let columns = row.len() * 4;
+    let (block, group) = match layout {
+        Layout::Blocks256 if column < columns / 256 * 256 => (256, 64),
+        _ => (BLOCK, 32),
+    };
+    // The tail of a Blocks256 row starts at a multiple of 256, hence also of 128.
+    let byte = row[column / block * group + column % group];
+    let slot = column % block / group;
+    (byte >> (6 - 2 * slot)) & 3
+}
+
+/// Packs ternary weights (−1, 0, 1) into the file's layout, without the tail.
+///
+/// # Panics
+/// If the number of weights is not a multiple of 128, or a weight is not ternary.
+pub fn pack(weights: &[i8]) -> Vec<u8> {
+    assert_eq!(weights.len() % BLOCK, 0, "I2_S packs blocks of 128 values");
+    let mut out = vec![0; weights.len() / 4];
+    for (bytes, values) in out.chunks_exact_mut(32).zip(weights.chunks_exact(BLOCK)) {
+        for (slot, group) in values.chunks_exact(32).enumerate() {
+            for (byte, &weight) in bytes.iter_mut().zip(group) {
+                assert!((-1..=1).contains(&weight), "a ternary weight is -1, 0 or 1");
+                *byte |= ((weight + 1) as u8) << (6 - 2 * slot);
+            }
+        }
+    }
+    out
+}
+
+/// Rearranges one row from the file's layout into `layout`.
+///
+/// # Panics
+/// If the rows differ in length or are no multiple of 32 bytes.
+pub fn rearrange_row(file_row: &[u8], out: &mut [u8], layout: Layout) {
+    assert_eq!(file_row.len(), out.len(), "a layout does not change a row's size");
+    assert_eq!(file_row.len() % 32, 0, "a row holds whole blocks of 128 values");
+    if layout == Layout::Blocks128 {
+        out.copy_from_slice(file_row);
+        return;
+    }
+    let pairs = file_row.len() / 64 * 64;
+    for (to, from) in out[..pairs].chunks_exact_mut(64).zip(file_row[..pairs].chunks_exact(64)) {
+        let (first, second) = from.split_at(32);
+        for j in 0..32 {
+            // Values j, 32+j (then 64+.., 96+..) of a file byte become bytes j and 32+j.
+            let (a, b) = (first[j], second[j]);
+            to[j] = (a & 0xc0) | ((a & 0x0c) << 2) | ((b & 0xc0) >> 4) | ((b & 0x0c) >> 2);
+            to[32 + j] = ((a & 0x30) << 2) | ((a & 0x03) << 4) | ((b & 0x30) >> 2) | (b & 0x03);
+        }
+    }
+    out[pairs..].copy_from_slice(&file_row[pairs..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(n: usize) -> Vec<i8> {
+        (0..n).map(|i| ((i * i + i / 7) % 3) as i8 - 1).collect()
+    }
+
+    #[test]
+    fn packing_follows_the_published_bit_order() {
+        let mut w = vec![0i8; 128];
+        (w[0], w[32], w[64], w[96]) = (1, -1, 0, 1);
+        // codes 2, 0, 1, 2 from the high bits down
+        assert_eq!(pack(&w)[0], 0b10_00_01_10);
+        assert_eq!(pack(&w)[1], 0b01_01_01_01);
+    }
+
+    #[test]
+    fn every_layout_gives_the_weights_back() {
+        for columns in [128, 256, 384, 640] {
+            let w = weights(columns);
+            let file = pack(&w);
+            for layout in [Layout::Blocks128, Layout::Blocks256] {
+                let mut row = vec![0; file.len()];
+                rearrange_row(&file, &mut row, layout);
+                let back: Vec<i8> = (0..columns).map(|c| code(&row, c, layout) as i8 - 1).collect();
+                assert_eq!(back, w, "{columns} columns, {layout:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a ternary weight is -1, 0 or 1")]
+    fn other_weights_are_refused() {
+        pack(&[2; 128]);
+    }
+}

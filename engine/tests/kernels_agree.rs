@@ -1,0 +1,172 @@
+//! Every instruction set of this machine against the scalar definition, bit for bit.
+//!
+//! The last test prints which instruction sets were proved and which this processor lacks.
+
+use bitnet_engine::kernels::{Isa, Kernels};
+use bitnet_engine::quant::activation::{Q8KBlock, quantize_q8_k};
+use bitnet_engine::quant::{i2_s, q6_k};
+use half::f16;
+use proptest::prelude::*;
+
+/// The scalar table and every other one that runs here.
+fn tables() -> (&'static Kernels, Vec<&'static Kernels>) {
+    let scalar = Kernels::for_isa(Isa::Scalar).expect("scalar is always there");
+    (scalar, Isa::ALL[1..].iter().filter_map(|isa| Kernels::for_isa(*isa)).collect())
+}
+
+/// Deterministic bytes from a seed: a 64-bit linear congruential generator.
+fn bytes(seed: u64, n: usize) -> Vec<u8> {
+    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .collect()
+}
+
+fn floats(seed: u64, n: usize, spread: f32) -> Vec<f32> {
+    let raw = bytes(seed, 4 * n);
+    raw.chunks_exact(4)
+        .map(|b| {
+            (u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32 / 2f32.powi(31) - 1.0) * spread
+        })
+        .collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn ternary_sums(k: &Kernels, rows: &[u8], columns: usize, x: &[i8]) -> Vec<i32> {
+    let row_bytes = columns / 4;
+    let mut arranged = vec![0; rows.len()];
+    for (to, from) in arranged.chunks_exact_mut(row_bytes).zip(rows.chunks_exact(row_bytes)) {
+        i2_s::rearrange_row(from, to, k.ternary_layout);
+    }
+    let mut sums = vec![0; rows.len() / row_bytes * (x.len() / columns)];
+    (k.ternary_dots)(&arranged, columns, x, &mut sums);
+    sums
+}
+
+/// Int64 dot products straight from the layout's definition.
+fn naive_ternary(rows: &[u8], columns: usize, x: &[i8]) -> Vec<i32> {
+    let row_bytes = columns / 4;
+    let mut out = Vec::new();
+    for x in x.chunks_exact(columns) {
+        for row in rows.chunks_exact(row_bytes) {
+            let dot: i64 = (0..columns)
+                .map(|c| i64::from(i2_s::code(row, c, i2_s::Layout::Blocks128)) * i64::from(x[c]))
+                .sum();
+            out.push(i32::try_from(dot).expect("fits"));
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn ternary_dots_are_exact(
+        seed in any::<u64>(), blocks in 1usize..24, rows in 1usize..10, tokens in 1usize..20,
+    ) {
+        let columns = blocks * 128;
+        let codes = bytes(seed, rows * columns / 4);
+        let x: Vec<i8> = bytes(!seed, tokens * columns).iter().map(|b| *b as i8).collect();
+        let truth = naive_ternary(&codes, columns, &x);
+        let (scalar, others) = tables();
+        prop_assert_eq!(&ternary_sums(scalar, &codes, columns, &x), &truth, "scalar");
+        for k in others {
+            prop_assert_eq!(&ternary_sums(k, &codes, columns, &x), &truth, "{}", k.isa);
+        }
+    }
+
+    #[test]
+    fn float_kernels_agree_to_the_bit(seed in any::<u64>(), n in 1usize..700, spread in 0.01f32..50.0) {
+        let (a, b) = (floats(seed, n, spread), floats(seed ^ 77, n, 1.0));
+        let half = |v: &[f32]| v.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>();
+        let (ha, hb) = (half(&a), half(&b));
+        let (scalar, others) = tables();
+        for k in others {
+            prop_assert_eq!((k.dot_f32)(&a, &b).to_bits(), (scalar.dot_f32)(&a, &b).to_bits());
+            prop_assert_eq!((k.dot_f16)(&ha, &hb).to_bits(), (scalar.dot_f16)(&ha, &hb).to_bits());
+
+            let (mut ours, mut truth) = (vec![0.0; n], vec![0.0; n]);
+            (k.rms_norm)(&a, &b, 1e-5, &mut ours);
+            (scalar.rms_norm)(&a, &b, 1e-5, &mut truth);
+            prop_assert_eq!(bits(&ours), bits(&truth), "rms_norm {}", k.isa);
+
+            let (mut ours, mut truth) = (a.clone(), a.clone());
+            (k.relu_squared_gate)(&mut ours, &b);
+            (scalar.relu_squared_gate)(&mut truth, &b);
+            prop_assert_eq!(bits(&ours), bits(&truth), "relu_squared_gate {}", k.isa);
+            (k.add)(&mut ours, &b);
+            (scalar.add)(&mut truth, &b);
+            prop_assert_eq!(bits(&ours), bits(&truth), "add {}", k.isa);
+
+            let (mut ours, mut truth) = (vec![f16::ZERO; n], vec![f16::ZERO; n]);
+            (k.narrow_to_f16)(&a, &mut ours);
+            (scalar.narrow_to_f16)(&a, &mut truth);
+            prop_assert_eq!(ours, truth, "narrow_to_f16 {}", k.isa);
+
+            let (mut ours, mut truth) = (vec![0; n], vec![0; n]);
+            let row = (k.quantize_int8)(&a, &mut ours);
+            prop_assert_eq!(row, (scalar.quantize_int8)(&a, &mut truth), "scale {}", k.isa);
+            prop_assert_eq!(ours, truth, "codes {}", k.isa);
+        }
+    }
+
+    #[test]
+    fn softmax_agrees_to_the_bit(seed in any::<u64>(), groups in 1usize..40, spread in 0.01f32..300.0, masked in 0usize..9) {
+        let n = groups * 8;
+        let mut scores = floats(seed, n, spread);
+        let from = (n - masked.min(n - 1)).max(1);
+        scores[from..].fill(f32::NEG_INFINITY);
+        let (scalar, others) = tables();
+        for k in others {
+            let (mut ours, mut truth) = (scores.clone(), scores.clone());
+            (k.softmax)(&mut ours, 0.088);
+            (scalar.softmax)(&mut truth, 0.088);
+            prop_assert_eq!(bits(&ours), bits(&truth), "{}", k.isa);
+        }
+    }
+
+    #[test]
+    fn q6_k_agrees_to_the_bit(seed in any::<u64>(), blocks in 1usize..12) {
+        let mut row = bytes(seed, blocks * q6_k::BLOCK_BYTES);
+        for block in row.chunks_exact_mut(q6_k::BLOCK_BYTES) {
+            block[q6_k::SUPER_SCALE..].copy_from_slice(&f16::from_f32(0.0113).to_le_bytes());
+        }
+        let mut x = vec![Q8KBlock::default(); blocks];
+        quantize_q8_k(&floats(seed ^ 5, blocks * 256, 3.0), &mut x);
+        let (scalar, others) = tables();
+        for k in others {
+            let (ours, truth) = ((k.dot_q6_k)(&row, &x), (scalar.dot_q6_k)(&row, &x));
+            prop_assert_eq!(ours.to_bits(), truth.to_bits(), "{}: {} {}", k.isa, ours, truth);
+        }
+    }
+}
+
+#[test]
+fn int8_extremes_do_not_overflow_the_narrow_sums() {
+    for columns in [128, 1920, 2048, 6912] {
+        let (codes, x) = (vec![0b1010_1010; 2 * columns / 4], vec![-128i8; 5 * columns]);
+        let (scalar, others) = tables();
+        let truth = vec![-256 * columns as i32; 10];
+        assert_eq!(ternary_sums(scalar, &codes, columns, &x), truth);
+        for k in others {
+            assert_eq!(ternary_sums(k, &codes, columns, &x), truth, "{}", k.isa);
+        }
+    }
+}
+
+#[test]
+fn names_the_instruction_sets_that_were_proved() {
+    for isa in Isa::ALL {
+        let state = if isa.is_available() { "proved against scalar" } else { "not on this CPU" };
+        println!("{isa}: {state}");
+        assert_eq!(isa.to_string().parse(), Ok(isa));
+    }
+    assert!("sse9".parse::<Isa>().is_err_and(|e| e.contains("unknown instruction set `sse9`")));
+}
