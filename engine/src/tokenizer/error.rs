@@ -208,5 +208,5 @@ pub enum TokenizerWarning {
 pub(super) fn excerpt(text: &[u8]) -> String {
     let shown = &text[..text.len().min(40)];
     let dots = if shown.len() < text.len() { "…" } else { "" };
-    format!("{}{dots}", shown.escape_ascii())
+    format!("{}{dots}", String::from_utf8_lossy(shown).escape_debug())
 }

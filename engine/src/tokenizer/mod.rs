@@ -21,3 +21,6 @@ pub use error::{TokenizerError, TokenizerWarning};
 pub use source::{SpecialIds, VocabularySource};
 pub use stream::StreamDecoder;
 pub use vocabulary::{TokenType, VocabularyKind};
+
+pub(crate) use byte_alphabet::byte_to_char;
+pub(crate) use pre_tokenizer::PreTokenizer;
