@@ -1,1 +1,2 @@
 //! synth
+pub mod bpe_training;
