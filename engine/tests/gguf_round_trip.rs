@@ -81,11 +81,7 @@ fn what_no_reader_accepts_is_refused() {
         Value::U8(1),
         r"key 'a\0' contains a NUL byte, which readers written in C would take for its end",
     );
-    refused(
-        &"k".repeat(65_536),
-        Value::U8(1),
-        "key of 65536 bytes, at most 65535 are allowed; the file is damaged or hostile",
-    );
+    refused(&"k".repeat(65_536), Value::U8(1), "key of 65536 bytes, at most 65535 are allowed");
     refused("general.alignment", Value::U32(13), &format!("'general.alignment' is 13, {power}"));
     refused(
         "general.alignment",
@@ -106,8 +102,7 @@ fn what_no_reader_accepts_is_refused() {
     let name = "n".repeat(64);
     assert_eq!(
         message(writer.tensor_bytes(&name, TensorType::I8, &[1], none)),
-        "not written: tensor name of 64 bytes, at most 63 are allowed; the file is damaged or \
-         hostile"
+        "not written: tensor name of 64 bytes, at most 63 are allowed"
     );
     assert_eq!(
         message(writer.tensor_bytes("t", TensorType::Q8_0, &[33], none)),

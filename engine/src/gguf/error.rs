@@ -31,7 +31,7 @@ pub enum GgufError {
         found: &'static str,
     },
     /// The bytes break the format.
-    #[error("{}byte {offset}: {fault}", Prefix(.path))]
+    #[error("{}byte {offset}: {fault}; {}", Prefix(.path), .fault.next_step())]
     Malformed {
         /// The file, if the bytes came from one.
         path: Option<PathBuf>,
@@ -81,39 +81,29 @@ impl GgufError {
 #[expect(missing_docs, reason = "the fields are what the message of their variant says they are")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("the file is empty; fetch or export it again")]
+    #[error("the file is empty")]
     Empty,
     #[error(
-        "not a GGUF file: it begins with \"{}\", a GGUF file with \"GGUF\"; check the path, or \
-         convert the model to GGUF",
+        "not a GGUF file: it begins with \"{}\", a GGUF file with \"GGUF\"",
         .found.escape_ascii()
     )]
     NotGguf { found: [u8; 4] },
     #[error(
         "the file is big-endian: its version field reads {version:#010x}; only little-endian files \
-         are read, export it as such"
+         are read"
     )]
     BigEndian { version: u32 },
-    #[error(
-        "GGUF version 1 is no longer read; export the model again with a current tool (versions 2 \
-         and 3 are read)"
-    )]
+    #[error("GGUF version 1 is no longer read, versions 2 and 3 are")]
     VersionOne,
     #[error("GGUF version {found} is not known; versions 2 and 3 are read")]
     Version { found: u32 },
-    #[error(
-        "the file ends inside {what}: {need} bytes needed, {left} left; it is damaged or \
-         incomplete, fetch or export it again"
-    )]
+    #[error("the file ends inside {what}: {need} bytes needed, {left} left")]
     Ends { what: &'static str, need: u64, left: u64 },
-    #[error(
-        "{what}: {found} claimed, but the {left} bytes that follow hold at most {possible}; the \
-         file is damaged or incomplete, fetch or export it again"
-    )]
+    #[error("{what}: {found} claimed, but the {left} bytes that follow hold at most {possible}")]
     TooMany { what: &'static str, found: u64, left: u64, possible: u64 },
     #[error("{what}: {found} claimed, at most {cap} are read")]
     OverCap { what: &'static str, found: u64, cap: u64 },
-    #[error("{what} of {found} bytes, at most {cap} are allowed; the file is damaged or hostile")]
+    #[error("{what} of {found} bytes, at most {cap} are allowed")]
     TooLong { what: &'static str, found: u64, cap: u64 },
     #[error("keys and values take more than {MAX_METADATA_BYTES} bytes, which is all that is read")]
     MetadataTooLarge,
@@ -138,8 +128,7 @@ pub enum Fault {
     #[error("'general.alignment' is {found}, a power of two from 1 to {MAX_ALIGNMENT} is needed")]
     Alignment { found: u32 },
     #[error(
-        "the file is one of the {count} shards of a split model ('split.count'), which are not \
-         read; merge them first (llama-gguf-split --merge)"
+        "the file is one of the {count} shards of a split model ('split.count'), which are not read"
     )]
     Shard { count: i128 },
     #[error("tensor '{name}' {fault}")]
@@ -160,11 +149,32 @@ pub enum Fault {
     OffsetGap { name: Name, found: u64, expected: u64 },
     #[error(
         "the data of tensor '{name}' with its padding ends at byte {end}, but the file has {length} \
-         bytes; it is damaged or incomplete, fetch or export it again"
+         bytes"
     )]
     DataEnds { name: Name, end: u64, length: u64 },
     #[error("tensor '{name}' ends beyond what 64 bits can count")]
     DataOverflow { name: Name },
+}
+
+impl Fault {
+    /// What to do about a file with this fault.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Fault::NotGguf { .. } => "check the path, or convert the model to GGUF",
+            Fault::BigEndian { .. } => "export the model as little-endian",
+            Fault::VersionOne | Fault::Version { .. } => {
+                "export the model again with a tool that writes version 3"
+            }
+            Fault::Shard { .. } => "merge the shards first (llama-gguf-split --merge)",
+            Fault::Shape { fault: ShapeFault::Unsized { .. }, .. }
+            | Fault::UnknownTensorType { .. } => "convert the model to I2_S, TQ1_0 or TQ2_0",
+            Fault::Empty => "fetch or export it again",
+            Fault::Ends { .. } | Fault::TooMany { .. } | Fault::DataEnds { .. } => {
+                "the file is damaged or incomplete, fetch or export it again"
+            }
+            _ => "the file is damaged or was written by a faulty tool, fetch or export it again",
+        }
+    }
 }
 
 /// Why a metadata key does not give what was asked for.

@@ -97,8 +97,8 @@ pub enum ShapeFault {
     },
     /// The type's size depends on more than its shape.
     #[error(
-        "is of type {name} (ggml type {id}{alias}), whose size depends on the kernels it was made \
-         for; convert the model to I2_S, TQ1_0 or TQ2_0",
+        "is of type {name} (ggml type {id}{alias}), whose size depends on the kernels it was \
+         made for",
         name = .tensor_type.name(),
         id = .tensor_type.id(),
         alias = if *.tensor_type == TensorType::Tl2 { " of bitnet.cpp; MXFP4 in llama.cpp" } else { " of bitnet.cpp" }
