@@ -1,7 +1,34 @@
 //! CPU inference for BitNet b1.58 and other GGUF models.
+//!
+//! A file becomes a computation from left to right, and nothing on the right is known on the left:
+//!
+//! ```text
+//! gguf ─► model (config, weights, forward) ─► session (prefill, step, KV cache) ─► sample
+//!   └───► tokenizer (text ↔ ids)      ▲
+//!            quant ─► kernels (by instruction set) · threads (the pool)
+//! ```
+//!
+//! `quant` and the scalar kernels define every result; other instruction sets give the same bits.
+//! `synth` writes deterministic models to test with.
+//!
+//! ```no_run
+//! use std::{num::NonZeroUsize, path::Path, sync::Arc};
+//! use bitnet_engine::{model::{LogitsOf, Model}, sample, session::Session};
+//!
+//! let model = Arc::new(Model::open(Path::new("model.gguf"))?);
+//! let mut session = Session::new(&model, 256, NonZeroUsize::MIN)?;
+//! let ids = model.tokenizer().encode("The quick brown fox", true, false)?;
+//! let next = sample::greedy(&session.prefill(&ids, LogitsOf::Last)?)?;
+//! let after_next = sample::greedy(session.step(next)?)?;
+//! # let _ = after_next; Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod gguf;
 pub mod kernels;
+pub mod model;
 pub mod quant;
+pub mod sample;
+pub mod session;
 pub mod synth;
+pub mod threads;
 pub mod tokenizer;

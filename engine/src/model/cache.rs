@@ -1,0 +1,83 @@
+//! The KV cache: keys as f32 rows, values as f16 columns, for one sequence.
+//!
+//! Types and layout are the reference's of the checking build, whose bits the engine reproduces:
+//! K in f32 (`[layer][kv head][position][value]`), V rounded to f16 and transposed
+//! (`[layer][kv head][value][position]`), so that both dot products of attention run over
+//! contiguous memory. It stores; it computes nothing.
+
+use half::f16;
+
+use super::config::Config;
+
+/// Positions are allocated in steps of this, the lanes of a dot product.
+const STEP: usize = 32;
+
+/// Keys and values of the positions seen so far.
+#[derive(Debug)]
+pub struct KvCache {
+    keys: Vec<f32>,
+    values: Vec<f16>,
+    head_length: usize,
+    kv_heads: usize,
+    /// Positions that fit, a multiple of [`STEP`].
+    capacity: usize,
+}
+
+impl KvCache {
+    /// An empty cache for `context` positions.
+    pub fn new(config: &Config, context: usize) -> Self {
+        let capacity = context.next_multiple_of(STEP);
+        let size = config.block_count * config.kv_length() * capacity;
+        Self {
+            keys: vec![0.0; size],
+            values: vec![f16::ZERO; size],
+            head_length: config.head_length,
+            kv_heads: config.head_count_kv,
+            capacity,
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.keys) + size_of_val(&*self.values)
+    }
+
+    fn head_start(&self, layer: usize, kv_head: usize) -> usize {
+        (layer * self.kv_heads + kv_head) * self.capacity * self.head_length
+    }
+
+    /// Stores the keys and values of one position: rows of `kv heads × head length`.
+    pub(super) fn store(&mut self, layer: usize, position: usize, key: &[f32], value: &[f32]) {
+        for kv_head in 0..self.kv_heads {
+            let start = self.head_start(layer, kv_head);
+            let part = kv_head * self.head_length..(kv_head + 1) * self.head_length;
+            self.keys[start + position * self.head_length..][..self.head_length]
+                .copy_from_slice(&key[part.clone()]);
+            for (i, v) in value[part].iter().enumerate() {
+                self.values[start + i * self.capacity + position] = f16::from_f32(*v);
+            }
+        }
+    }
+
+    /// Keys of the first `positions` positions, one row of a head's length each.
+    pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: usize) -> &[f32] {
+        &self.keys[self.head_start(layer, kv_head)..][..positions * self.head_length]
+    }
+
+    /// Value `index` of the head at positions `0..positions`, which may be rounded up to the
+    /// allocation's step: what lies behind the last stored position is finite.
+    pub(super) fn values(
+        &self,
+        layer: usize,
+        kv_head: usize,
+        index: usize,
+        positions: usize,
+    ) -> &[f16] {
+        &self.values[self.head_start(layer, kv_head) + index * self.capacity..][..positions]
+    }
+
+    /// `positions` rounded up to whole lanes.
+    pub(super) fn padded(positions: usize) -> usize {
+        positions.next_multiple_of(STEP)
+    }
+}

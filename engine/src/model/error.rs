@@ -1,0 +1,81 @@
+//! Why a model cannot be loaded: which key or tensor, what was found, what is needed.
+
+use crate::gguf::GgufError;
+use crate::tokenizer::TokenizerError;
+
+/// Why a file that is good GGUF is no model that this engine computes.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The container is damaged, or a key is missing or mistyped.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// The vocabulary cannot be used.
+    #[error("the tokenizer cannot be built from this file's metadata: {0}")]
+    Tokenizer(#[from] TokenizerError),
+    /// `general.architecture` names something else.
+    #[error("architecture '{found}' is not supported; supported are {supported}")]
+    Architecture {
+        /// What the file says, escaped.
+        found: String,
+        /// What the engine computes.
+        supported: String,
+    },
+    /// A hyper-parameter has a value that no model can have.
+    #[error("metadata key '{key}' is {found}, but {rule}")]
+    HyperParameter {
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What must hold.
+        rule: String,
+    },
+    /// A tensor that the architecture needs is not there.
+    #[error("tensor '{0}' is missing; the file is not a whole model of its architecture")]
+    MissingTensor(String),
+    /// A tensor's shape contradicts the hyper-parameters.
+    #[error("tensor '{name}' has shape {found:?}, but the hyper-parameters ask for {wanted:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its extents, innermost first.
+        found: Vec<usize>,
+        /// What the hyper-parameters ask for, innermost first.
+        wanted: Vec<usize>,
+    },
+    /// A tensor's type has no arithmetic here.
+    #[error("tensor '{name}' is of type {found}, but {role} can be {supported}")]
+    TensorType {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        found: String,
+        /// What the tensor is used as.
+        role: &'static str,
+        /// The types that are computed.
+        supported: &'static str,
+    },
+    /// A scale that would turn every product into nonsense.
+    #[error("tensor '{name}' has the scale {found}, which is not a finite number; the file is damaged")]
+    Scale {
+        /// The tensor.
+        name: String,
+        /// Its scale.
+        found: f32,
+    },
+    /// Rows of a type that do not fit its blocks.
+    #[error("tensor '{name}' has {columns} columns, but {tensor_type} needs a multiple of {block}")]
+    Columns {
+        /// The tensor.
+        name: String,
+        /// Its columns.
+        columns: usize,
+        /// Its type.
+        tensor_type: String,
+        /// Columns of one block.
+        block: usize,
+    },
+    /// The tensors beyond those of the architecture would be ignored silently.
+    #[error("tensor '{0}' is not part of this architecture; the result would ignore it")]
+    UnknownTensor(String),
+}

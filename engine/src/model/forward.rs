@@ -1,0 +1,311 @@
+//! The forward pass: ids at positions to logits, one readable sequence of operations.
+//!
+//! The order of operations is bitnet.cpp's `build_bitnet_158` (names of tensors too); what other
+//! architectures do differently comes from [`Graph`](super::Graph). Nothing is sampled here.
+
+use half::f16;
+
+use super::cache::KvCache;
+use super::config::Activation;
+use super::linear::Activations;
+use super::loading::Model;
+use super::rope::RopeTable;
+use super::weights::Layer;
+use crate::threads::ThreadPool;
+
+/// Which positions' logits are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitsOf {
+    /// Every position that is fed.
+    All,
+    /// The last position only.
+    Last,
+    /// None: the cache is filled.
+    Nothing,
+}
+
+/// One intermediate tensor of a chunk of positions.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensor<'a> {
+    /// Name in the reference's graph, without the layer: `attn_norm`, `l_out`.
+    pub name: &'static str,
+    /// Layer, where the tensor belongs to one.
+    pub layer: Option<usize>,
+    /// How many tensors of this name came before in the same layer.
+    pub occurrence: usize,
+    /// Values of one position.
+    pub columns: usize,
+    /// Rows of `columns` values, one a position.
+    pub values: &'a [f32],
+}
+
+/// Receives intermediate tensors, chunk by chunk, in order of evaluation.
+pub trait Tap {
+    /// Looks at one tensor; copies it where it is wanted.
+    fn tensor(&mut self, tensor: Tensor<'_>);
+}
+
+/// Buffers for chunks of up to [`Workspace::chunk`] positions; allocated once a session.
+pub(crate) struct Workspace {
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    attended: Vec<f32>,
+    projected: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    activations: Activations,
+    attention: Vec<AttentionScratch>,
+    /// Positions of one chunk.
+    pub(crate) chunk: usize,
+}
+
+/// One thread's scores of one query against all positions.
+struct AttentionScratch {
+    scores: Vec<f32>,
+    weights: Vec<f16>,
+}
+
+impl Workspace {
+    pub(crate) fn new(model: &Model, context: usize, chunk: usize, threads: usize) -> Self {
+        let config = model.config();
+        let (width, kv, ff) =
+            (config.embedding_length, config.kv_length(), config.feed_forward_length);
+        let padded = KvCache::padded(context);
+        let rows = |width: usize| vec![0.0; chunk * width];
+        let scratch =
+            || AttentionScratch { scores: vec![0.0; padded], weights: vec![f16::ZERO; padded] };
+        Self {
+            x: rows(width),
+            normed: rows(width.max(ff)),
+            q: rows(width),
+            k: rows(kv),
+            v: rows(kv),
+            attended: rows(width),
+            projected: rows(width),
+            gate: rows(ff),
+            up: rows(ff),
+            activations: Activations::new(chunk, width.max(ff)),
+            attention: std::iter::repeat_with(scratch).take(threads).collect(),
+            chunk,
+        }
+    }
+}
+
+/// All that one chunk's computation touches.
+pub(crate) struct Forward<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) rope: &'a RopeTable,
+    pub(crate) cache: &'a mut KvCache,
+    pub(crate) work: &'a mut Workspace,
+    pub(crate) pool: &'a mut ThreadPool,
+    pub(crate) tap: Option<&'a mut dyn Tap>,
+}
+
+impl Forward<'_> {
+    /// Computes `ids` at positions `first..`; `ids` fit in one chunk and were checked. `logits`
+    /// takes one row of the vocabulary's size for each position that `wanted` names.
+    pub(crate) fn chunk(&mut self, ids: &[u32], first: usize, wanted: LogitsOf, logits: &mut [f32]) {
+        let model = self.model;
+        let width = model.config().embedding_length;
+        for (id, row) in ids.iter().zip(self.work.x.chunks_exact_mut(width)) {
+            model.weights.token_embd.row(*id as usize, row);
+        }
+        let size = ids.len() * width;
+        self.report("inp_embd", None, 0, width, |work| &work.x[..size]);
+        for (index, layer) in model.weights.layers.iter().enumerate() {
+            self.attention_block(layer, index, ids.len(), first);
+            self.feed_forward_block(layer, index, ids.len());
+        }
+        let skipped = match wanted {
+            LogitsOf::All => 0,
+            LogitsOf::Last => ids.len() - 1,
+            LogitsOf::Nothing => return,
+        };
+        self.head(skipped, ids.len() - skipped, logits);
+    }
+
+    fn attention_block(&mut self, layer: &Layer, index: usize, tokens: usize, first: usize) {
+        let (model, config) = (self.model, self.model.config());
+        let (kernels, at) = (model.kernels, Some(index));
+        let (width, kv, head) = (config.embedding_length, config.kv_length(), config.head_length);
+        let size = tokens * width;
+        norm(self.pool, self.model, layer.attn_norm.get(), &self.work.x, &mut self.work.normed[..size]);
+        self.report("attn_norm", at, 0, width, |work| &work.normed[..size]);
+
+        let (work, pool) = (&mut *self.work, &mut *self.pool);
+        let x = &work.normed[..size];
+        work.activations.prepare(pool, kernels, x, &layer.attn_q);
+        let mut prepared = &layer.attn_q;
+        for (matrix, out) in [
+            (&layer.attn_q, &mut work.q),
+            (&layer.attn_k, &mut work.k),
+            (&layer.attn_v, &mut work.v),
+        ] {
+            if !matrix.same_activations(prepared) {
+                work.activations.prepare(pool, kernels, x, matrix);
+                prepared = matrix;
+            }
+            work.activations.multiply(pool, kernels, x, matrix, out);
+        }
+        self.report("Qcur", at, 0, width, |work| &work.q[..size]);
+        self.report("Kcur", at, 0, kv, |work| &work.k[..tokens * kv]);
+        self.report("Vcur", at, 0, kv, |work| &work.v[..tokens * kv]);
+
+        let work = &mut *self.work;
+        for token in 0..tokens {
+            let position = first + token;
+            let q = &mut work.q[token * width..][..width];
+            let k = &mut work.k[token * kv..][..kv];
+            for head in q.chunks_exact_mut(head).chain(k.chunks_exact_mut(head)) {
+                self.rope.rotate(head, position, config.graph.rope);
+            }
+            self.cache.store(index, position, k, &work.v[token * kv..][..kv]);
+        }
+        self.report("Qcur", at, 1, width, |work| &work.q[..size]);
+        self.report("Kcur", at, 1, kv, |work| &work.k[..tokens * kv]);
+
+        self.attend(index, tokens, first);
+        self.report("kqv_out", at, 0, width, |work| &work.attended[..size]);
+        if let Some(weights) = &layer.attn_sub_norm {
+            let work = &mut *self.work;
+            norm(self.pool, self.model, weights.get(), &work.attended, &mut work.normed[..size]);
+            self.report("attn_sub_norm", at, 0, width, |work| &work.normed[..size]);
+        } else {
+            let work = &mut *self.work;
+            work.normed[..size].copy_from_slice(&work.attended[..size]);
+        }
+        let (work, pool) = (&mut *self.work, &mut *self.pool);
+        let x = &work.normed[..size];
+        work.activations.prepare(pool, kernels, x, &layer.attn_output);
+        work.activations.multiply(pool, kernels, x, &layer.attn_output, &mut work.projected);
+        self.report("attn_o_out", at, 0, width, |work| &work.projected[..size]);
+        let work = &mut *self.work;
+        (kernels.add)(&mut work.x[..size], &work.projected[..size]);
+        self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
+    }
+
+    /// Causal attention of every query head over its KV head's positions.
+    fn attend(&mut self, layer: usize, tokens: usize, first: usize) {
+        let config = self.model.config();
+        let (kernels, cache) = (self.model.kernels, &*self.cache);
+        let (heads, length) = (config.head_count, config.head_length);
+        let group = heads / config.head_count_kv;
+        let scale = 1.0 / (length as f32).sqrt();
+        let work = &mut *self.work;
+        let (q, scratch) = (&work.q, &mut work.attention);
+        let out = &mut work.attended[..tokens * heads * length];
+        self.pool.for_each_row(out, length, scratch, |scratch, index, out| {
+            let (token, head) = (index / heads, index % heads);
+            let (kv_head, positions) = (head / group, first + token + 1);
+            let padded = KvCache::padded(positions);
+            let q = &q[index * length..][..length];
+            let (scores, weights) = (&mut scratch.scores[..padded], &mut scratch.weights[..padded]);
+            let keys = cache.keys(layer, kv_head, positions);
+            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length)) {
+                *score = (kernels.dot_f32)(key, q);
+            }
+            scores[positions..].fill(f32::NEG_INFINITY);
+            (kernels.softmax)(scores, scale);
+            // The reference multiplies f16 values with f16 weights.
+            (kernels.narrow_to_f16)(scores, weights);
+            for (i, o) in out.iter_mut().enumerate() {
+                *o = (kernels.dot_f16)(cache.values(layer, kv_head, i, padded), weights);
+            }
+        });
+    }
+
+    fn feed_forward_block(&mut self, layer: &Layer, index: usize, tokens: usize) {
+        let (kernels, config) = (self.model.kernels, self.model.config());
+        let (width, ff, at) = (config.embedding_length, config.feed_forward_length, Some(index));
+        let (size, wide) = (tokens * width, tokens * ff);
+        norm(self.pool, self.model, layer.ffn_norm.get(), &self.work.x, &mut self.work.normed[..size]);
+        self.report("ffn_norm", at, 0, width, |work| &work.normed[..size]);
+
+        let (work, pool) = (&mut *self.work, &mut *self.pool);
+        let x = &work.normed[..size];
+        work.activations.prepare(pool, kernels, x, &layer.ffn_up);
+        work.activations.multiply(pool, kernels, x, &layer.ffn_up, &mut work.up);
+        if !layer.ffn_gate.same_activations(&layer.ffn_up) {
+            work.activations.prepare(pool, kernels, x, &layer.ffn_gate);
+        }
+        work.activations.multiply(pool, kernels, x, &layer.ffn_gate, &mut work.gate);
+        self.report("ffn_up", at, 0, ff, |work| &work.up[..wide]);
+        self.report("ffn_gate", at, 0, ff, |work| &work.gate[..wide]);
+
+        let work = &mut *self.work;
+        let (gate, up) = (&mut work.gate[..wide], &work.up[..wide]);
+        match config.graph.activation {
+            Activation::ReluSquared => (kernels.relu_squared_gate)(gate, up),
+            Activation::Silu => silu_gate(gate, up),
+        }
+        self.report("ffn_out", at, 0, ff, |work| &work.gate[..wide]);
+        if let Some(weights) = &layer.ffn_sub_norm {
+            let work = &mut *self.work;
+            norm(self.pool, self.model, weights.get(), &work.gate, &mut work.normed[..wide]);
+            self.report("ffn_sub_norm", at, 0, ff, |work| &work.normed[..wide]);
+        } else {
+            let work = &mut *self.work;
+            work.normed[..wide].copy_from_slice(&work.gate[..wide]);
+        }
+        let (work, pool) = (&mut *self.work, &mut *self.pool);
+        let x = &work.normed[..wide];
+        work.activations.prepare(pool, kernels, x, &layer.ffn_down);
+        work.activations.multiply(pool, kernels, x, &layer.ffn_down, &mut work.projected);
+        self.report("ffn_down", at, 0, width, |work| &work.projected[..size]);
+        let work = &mut *self.work;
+        (kernels.add)(&mut work.x[..size], &work.projected[..size]);
+        self.report("l_out", at, 0, width, |work| &work.x[..size]);
+    }
+
+    /// Output norm and head of rows `skipped..skipped + rows`.
+    fn head(&mut self, skipped: usize, rows: usize, logits: &mut [f32]) {
+        let model = self.model;
+        let (kernels, width) = (model.kernels, model.config().embedding_length);
+        let vocab_size = model.config().vocab_size;
+        let work = &mut *self.work;
+        work.x.copy_within(skipped * width..(skipped + rows) * width, 0);
+        norm(self.pool, model, model.weights.output_norm.get(), &work.x, &mut work.normed[..rows * width]);
+        self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
+        let matrix = model.weights.output.as_ref().unwrap_or(&model.weights.token_embd);
+        let (work, pool) = (&mut *self.work, &mut *self.pool);
+        let x = &work.normed[..rows * width];
+        work.activations.prepare(pool, kernels, x, matrix);
+        work.activations.multiply(pool, kernels, x, matrix, logits);
+        if let Some(tap) = &mut self.tap {
+            let values = &logits[..rows * vocab_size];
+            let (name, columns) = ("result_output", vocab_size);
+            tap.tensor(Tensor { name, layer: None, occurrence: 0, columns, values });
+        }
+    }
+
+    fn report(
+        &mut self,
+        name: &'static str,
+        layer: Option<usize>,
+        occurrence: usize,
+        columns: usize,
+        values: impl FnOnce(&Workspace) -> &[f32],
+    ) {
+        if let Some(tap) = &mut self.tap {
+            tap.tensor(Tensor { name, layer, occurrence, columns, values: values(self.work) });
+        }
+    }
+}
+
+/// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`.
+fn norm(pool: &mut ThreadPool, model: &Model, weight: &[f32], x: &[f32], out: &mut [f32]) {
+    let (width, eps) = (weight.len(), model.config().rms_epsilon);
+    pool.for_each_row_alone(out, width, |row, out| {
+        (model.kernels.rms_norm)(&x[row * width..][..width], weight, eps, out);
+    });
+}
+
+/// gate becomes silu(gate) · up, with the C library's exponential.
+fn silu_gate(gate: &mut [f32], up: &[f32]) {
+    for (g, u) in gate.iter_mut().zip(up) {
+        *g = *g / (1.0 + (-*g).exp()) * u;
+    }
+}

@@ -1,0 +1,167 @@
+//! A model from a file: hyper-parameters, vocabulary and weights put together.
+//!
+//! There is no fallback: what is missing or does not fit ends the load with its reason.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::config::Config;
+use super::error::ModelError;
+use super::weights::{Layer, TensorReader, Weights};
+use crate::gguf::{GgufFile, Metadata};
+use crate::kernels::Kernels;
+use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
+
+/// A loaded model: immutable, shared by any number of sessions.
+pub struct Model {
+    config: Config,
+    tokenizer: Tokenizer,
+    pub(crate) weights: Weights,
+    pub(crate) kernels: &'static Kernels,
+    warnings: Vec<String>,
+}
+
+impl Model {
+    /// Opens and loads a GGUF file for the fastest instruction set of this machine.
+    ///
+    /// # Errors
+    /// If the file is no GGUF, or no model that the engine computes.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let file = Arc::new(GgufFile::open(path)?);
+        let config = Config::from_file(&file)?;
+        Self::load(&file, config, Kernels::best())
+    }
+
+    /// Loads the weights of `file` as `config` describes them, laid out for `kernels`.
+    ///
+    /// `config` is normally [`Config::from_file`] of the same file.
+    ///
+    /// # Errors
+    /// If a tensor is missing, superfluous, of another shape or of a type without arithmetic, or
+    /// the vocabulary is unusable.
+    pub fn load(
+        file: &Arc<GgufFile>,
+        config: Config,
+        kernels: &'static Kernels,
+    ) -> Result<Self, ModelError> {
+        let tokenizer = tokenizer(file.metadata())?;
+        let mut reader = TensorReader { file, kernels, used: vec![false; file.tensors().len()] };
+        let weights = weights(&mut reader, &config)?;
+        if let Some(index) = reader.used.iter().position(|used| !used) {
+            return Err(ModelError::UnknownTensor(file.tensors()[index].name.to_string()));
+        }
+        let warnings = file.warnings().iter().cloned();
+        let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));
+        let warnings = warnings.collect();
+        Ok(Self { config, tokenizer, weights, kernels, warnings })
+    }
+
+    /// Shape and constants.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Text to ids and back.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The kernels that compute it.
+    pub fn kernels(&self) -> &'static Kernels {
+        self.kernels
+    }
+
+    /// What is unusual about the file without making it unusable.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn weights(reader: &mut TensorReader<'_>, config: &Config) -> Result<Weights, ModelError> {
+    let (width, kv, ff) =
+        (config.embedding_length, config.kv_length(), config.feed_forward_length);
+    let token_embd = reader.table("token_embd.weight", config.vocab_size, width)?;
+    let mut layers = Vec::with_capacity(config.block_count);
+    for i in 0..config.block_count {
+        let name = |part: &str| format!("blk.{i}.{part}.weight");
+        let mut sub_norm = |part: &str, length| -> Result<_, ModelError> {
+            // Where the graph is told to do without, the tensor still belongs to the file.
+            let weights = match reader.has(&name(part)) || config.graph.sub_norms {
+                true => Some(reader.norm(&name(part), length)?),
+                false => None,
+            };
+            Ok(weights.filter(|_| config.graph.sub_norms))
+        };
+        let attn_sub_norm = sub_norm("attn_sub_norm", width)?;
+        let ffn_sub_norm = sub_norm("ffn_sub_norm", ff)?;
+        layers.push(Layer {
+            attn_norm: reader.norm(&name("attn_norm"), width)?,
+            attn_q: reader.matrix(&name("attn_q"), width, width)?,
+            attn_k: reader.matrix(&name("attn_k"), kv, width)?,
+            attn_v: reader.matrix(&name("attn_v"), kv, width)?,
+            attn_sub_norm,
+            attn_output: reader.matrix(&name("attn_output"), width, width)?,
+            ffn_norm: reader.norm(&name("ffn_norm"), width)?,
+            ffn_gate: reader.matrix(&name("ffn_gate"), ff, width)?,
+            ffn_up: reader.matrix(&name("ffn_up"), ff, width)?,
+            ffn_sub_norm,
+            ffn_down: reader.matrix(&name("ffn_down"), width, ff)?,
+        });
+    }
+    let output_norm = reader.norm("output_norm.weight", width)?;
+    // Absent means tied; present but wrong is an error, never a reason to fall back on the tie.
+    let output = match reader.has("output.weight") {
+        true => Some(reader.table("output.weight", config.vocab_size, width)?),
+        false => None,
+    };
+    Ok(Weights { token_embd, layers, output_norm, output })
+}
+
+fn tokenizer(metadata: &Metadata) -> Result<Tokenizer, ModelError> {
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    let id = |name: &str| metadata.optional::<u32>(&key(name));
+    let either = |new: &str, old: &str| -> Result<Option<u32>, ModelError> {
+        Ok(match id(new)? {
+            Some(id) => Some(id),
+            None => id(old)?,
+        })
+    };
+    let scores = match metadata.get(&key("scores")) {
+        Some(_) => Some(metadata.f32s(&key("scores"))?.to_vec()),
+        None => None,
+    };
+    let token_types = match metadata.get(&key("token_type")) {
+        Some(_) => Some(metadata.i32s(&key("token_type"))?.to_vec()),
+        None => None,
+    };
+    let merges = match metadata.get(&key("merges")) {
+        Some(_) => Some(metadata.strings(&key("merges"))?.iter().map(|t| t.as_bytes()).collect()),
+        None => None,
+    };
+    let source = VocabularySource {
+        model: metadata.str(&key("model"))?,
+        pre: metadata.optional(&key("pre"))?,
+        tokens: metadata.strings(&key("tokens"))?.iter().map(|t| t.as_bytes()).collect(),
+        scores: scores.as_deref(),
+        token_types: token_types.as_deref(),
+        merges,
+        ids: SpecialIds {
+            bos: id("bos_token_id")?,
+            eos: id("eos_token_id")?,
+            eot: id("eot_token_id")?,
+            eom: id("eom_token_id")?,
+            unk: id("unknown_token_id")?,
+            pad: id("padding_token_id")?,
+            fim_pre: either("fim_pre_token_id", "prefix_token_id")?,
+            fim_suf: either("fim_suf_token_id", "suffix_token_id")?,
+            fim_mid: either("fim_mid_token_id", "middle_token_id")?,
+            fim_pad: id("fim_pad_token_id")?,
+            fim_rep: id("fim_rep_token_id")?,
+            fim_sep: id("fim_sep_token_id")?,
+        },
+        add_bos: metadata.optional(&key("add_bos_token"))?,
+        add_eos: metadata.optional(&key("add_eos_token"))?,
+        add_space_prefix: metadata.optional(&key("add_space_prefix"))?,
+    };
+    Ok(Tokenizer::new(&source)?)
+}

@@ -1,0 +1,18 @@
+//! From a GGUF file to a computation: hyper-parameters, typed weights, the forward pass.
+
+mod cache;
+mod config;
+mod error;
+mod forward;
+mod linear;
+mod loading;
+mod rope;
+mod weights;
+
+pub use cache::KvCache;
+pub use config::{Activation, Config, Graph, RopeStyle};
+pub use error::ModelError;
+pub use forward::{LogitsOf, Tap, Tensor};
+pub(crate) use forward::{Forward, Workspace};
+pub use loading::Model;
+pub(crate) use rope::RopeTable;

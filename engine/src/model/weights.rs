@@ -1,0 +1,231 @@
+//! Typed weights: every tensor's name, shape and type checked once, when a model is loaded.
+//!
+//! Matrices stay where the file has them (mapped memory) unless the kernels want another layout or
+//! the file's alignment does not allow the view. No arithmetic here.
+
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use half::f16;
+use rayon::prelude::*;
+
+use super::error::ModelError;
+use crate::gguf::{GgufFile, TensorInfo, TensorType};
+use crate::kernels::Kernels;
+use crate::quant::i2_s::{self, Layout};
+use crate::quant::q6_k;
+
+/// Values of a tensor: in the mapped file, or copied.
+pub(crate) enum Values<T> {
+    /// Index into the file's tensors; the bytes are aligned and a whole number of values.
+    Mapped(Arc<GgufFile>, usize),
+    Owned(Box<[T]>),
+}
+
+impl<T: Pod> Values<T> {
+    fn new(file: &Arc<GgufFile>, index: usize) -> Self {
+        let bytes = file.data(&file.tensors()[index]);
+        match bytemuck::try_cast_slice::<u8, T>(bytes) {
+            Ok(_) => Values::Mapped(Arc::clone(file), index),
+            // A file may align its data to less than its values need.
+            Err(_) => Values::Owned(bytemuck::pod_collect_to_vec(bytes).into()),
+        }
+    }
+
+    pub(crate) fn get(&self) -> &[T] {
+        match self {
+            // `new` has made the same cast of the same bytes.
+            Values::Mapped(file, index) => bytemuck::cast_slice(file.data(&file.tensors()[*index])),
+            Values::Owned(values) => values,
+        }
+    }
+}
+
+/// A weight matrix: `rows` outputs, `columns` inputs, row-major.
+pub(crate) struct Matrix {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) data: MatrixData,
+}
+
+/// The matrix's numbers; the variant decides the arithmetic (design.md §11).
+pub(crate) enum MatrixData {
+    /// Codes in the kernels' layout, `columns / 4` bytes a row, and the scale of the whole matrix.
+    Ternary { codes: Values<u8>, scale: f32 },
+    F32(Values<f32>),
+    F16(Values<f16>),
+    Q6K(Values<u8>),
+}
+
+/// One layer.
+pub(crate) struct Layer {
+    pub(crate) attn_norm: Values<f32>,
+    pub(crate) attn_q: Matrix,
+    pub(crate) attn_k: Matrix,
+    pub(crate) attn_v: Matrix,
+    pub(crate) attn_sub_norm: Option<Values<f32>>,
+    pub(crate) attn_output: Matrix,
+    pub(crate) ffn_norm: Values<f32>,
+    pub(crate) ffn_gate: Matrix,
+    pub(crate) ffn_up: Matrix,
+    pub(crate) ffn_sub_norm: Option<Values<f32>>,
+    pub(crate) ffn_down: Matrix,
+}
+
+/// All weights.
+pub(crate) struct Weights {
+    pub(crate) token_embd: Matrix,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) output_norm: Values<f32>,
+    /// The head, where it is not the embedding.
+    pub(crate) output: Option<Matrix>,
+}
+
+/// Takes tensors out of a file, remembering which ones were used.
+pub(crate) struct TensorReader<'a> {
+    pub(crate) file: &'a Arc<GgufFile>,
+    pub(crate) kernels: &'static Kernels,
+    pub(crate) used: Vec<bool>,
+}
+
+impl TensorReader<'_> {
+    fn find(&mut self, name: &str, wanted: &[usize]) -> Result<(usize, TensorType), ModelError> {
+        let (index, tensor) = self
+            .position(name)
+            .ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
+        if *tensor.dims != *wanted {
+            return Err(ModelError::Shape {
+                name: name.to_owned(),
+                found: tensor.dims.to_vec(),
+                wanted: wanted.to_vec(),
+            });
+        }
+        let tensor_type = tensor.tensor_type;
+        self.used[index] = true;
+        Ok((index, tensor_type))
+    }
+
+    fn position(&self, name: &str) -> Option<(usize, &TensorInfo)> {
+        self.file.tensors().iter().enumerate().find(|(_, t)| &*t.name == name)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_some()
+    }
+
+    /// A norm's weights: f32, as the reference requires them.
+    pub(crate) fn norm(&mut self, name: &str, length: usize) -> Result<Values<f32>, ModelError> {
+        let (index, tensor_type) = self.find(name, &[length])?;
+        if tensor_type != TensorType::F32 {
+            return Err(ModelError::TensorType {
+                name: name.to_owned(),
+                found: tensor_type.name().to_owned(),
+                role: "a norm",
+                supported: "F32",
+            });
+        }
+        Ok(Values::new(self.file, index))
+    }
+
+    /// A matrix of a layer.
+    pub(crate) fn matrix(
+        &mut self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Matrix, ModelError> {
+        let (index, tensor_type) = self.find(name, &[columns, rows])?;
+        let data = match tensor_type {
+            TensorType::I2S => self.ternary(name, index, columns)?,
+            TensorType::F32 => MatrixData::F32(Values::new(self.file, index)),
+            TensorType::F16 => MatrixData::F16(Values::new(self.file, index)),
+            TensorType::Q6K => MatrixData::Q6K(Values::new(self.file, index)),
+            other => {
+                return Err(ModelError::TensorType {
+                    name: name.to_owned(),
+                    found: other.name().to_owned(),
+                    role: "a layer's matrix",
+                    supported: "I2_S, F32, F16, Q6_K",
+                });
+            }
+        };
+        Ok(Matrix { rows, columns, data })
+    }
+
+    /// The embedding or the head: row lookup needs a type whose rows stand alone.
+    pub(crate) fn table(
+        &mut self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Matrix, ModelError> {
+        let matrix = self.matrix(name, rows, columns)?;
+        if let MatrixData::Ternary { .. } = matrix.data {
+            return Err(ModelError::TensorType {
+                name: name.to_owned(),
+                found: TensorType::I2S.name().to_owned(),
+                role: "the embedding and the head",
+                supported: "F32, F16, Q6_K",
+            });
+        }
+        Ok(matrix)
+    }
+
+    fn ternary(&self, name: &str, index: usize, columns: usize) -> Result<MatrixData, ModelError> {
+        if !columns.is_multiple_of(i2_s::BLOCK) {
+            return Err(ModelError::Columns {
+                name: name.to_owned(),
+                columns,
+                tensor_type: TensorType::I2S.name().to_owned(),
+                block: i2_s::BLOCK,
+            });
+        }
+        let bytes = self.file.data(&self.file.tensors()[index]);
+        let (codes, tail) = bytes.split_at(bytes.len() - i2_s::TAIL_BYTES);
+        let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+        if !scale.is_finite() {
+            return Err(ModelError::Scale { name: name.to_owned(), found: scale });
+        }
+        let codes = match self.kernels.ternary_layout {
+            Layout::Blocks128 => Values::Mapped(Arc::clone(self.file), index),
+            layout => {
+                let row_bytes = columns / 4;
+                let mut arranged = vec![0u8; codes.len()];
+                arranged
+                    .par_chunks_exact_mut(row_bytes)
+                    .zip(codes.par_chunks_exact(row_bytes))
+                    .for_each(|(to, from)| i2_s::rearrange_row(from, to, layout));
+                Values::Owned(arranged.into())
+            }
+        };
+        Ok(MatrixData::Ternary { codes, scale })
+    }
+}
+
+impl Matrix {
+    /// Whether both matrices multiply the same form of their activations.
+    pub(crate) fn same_activations(&self, other: &Matrix) -> bool {
+        std::mem::discriminant(&self.data) == std::mem::discriminant(&other.data)
+    }
+
+    /// One row as f32: an embedding.
+    ///
+    /// # Panics
+    /// If there is no such row; ternary matrices are no tables.
+    pub(crate) fn row(&self, index: usize, out: &mut [f32]) {
+        let range = index * self.columns..(index + 1) * self.columns;
+        match &self.data {
+            MatrixData::F32(values) => out.copy_from_slice(&values.get()[range]),
+            MatrixData::F16(values) => {
+                for (o, v) in out.iter_mut().zip(&values.get()[range]) {
+                    *o = v.to_f32();
+                }
+            }
+            MatrixData::Q6K(bytes) => {
+                let row_bytes = self.columns / q6_k::BLOCK * q6_k::BLOCK_BYTES;
+                q6_k::dequantize_row(&bytes.get()[index * row_bytes..][..row_bytes], out);
+            }
+            MatrixData::Ternary { .. } => unreachable!("`table` refuses ternary types"),
+        }
+    }
+}

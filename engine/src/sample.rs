@@ -1,0 +1,222 @@
+//! From logits to a token: greedy, or seeded random after temperature, top-k, top-p and min-p.
+//!
+//! Same logits, same options, same seed: same token, on every machine. It reads no model.
+
+/// Why no token can be chosen.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SampleError {
+    /// A logit that is no number, or none that is finite.
+    #[error("the logits cannot be sampled: {0}")]
+    Logits(&'static str),
+    /// An option outside its range.
+    #[error("{name} is {value}, but {rule}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: f32,
+        /// What must hold.
+        rule: &'static str,
+    },
+}
+
+/// The id of the largest logit; the lowest id among equals, as in the reference.
+///
+/// # Errors
+/// If there are no logits, one is NaN, or all are −∞.
+pub fn greedy(logits: &[f32]) -> Result<u32, SampleError> {
+    let mut best = 0;
+    for (id, logit) in logits.iter().enumerate() {
+        if logit.is_nan() {
+            return Err(SampleError::Logits("one of them is NaN"));
+        }
+        if *logit > logits[best] {
+            best = id;
+        }
+    }
+    match logits.get(best) {
+        None => Err(SampleError::Logits("there are none")),
+        Some(&f32::NEG_INFINITY) => Err(SampleError::Logits("all of them are -inf")),
+        Some(_) => u32::try_from(best).map_err(|_| SampleError::Logits("there are too many")),
+    }
+}
+
+/// How a random token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleOptions {
+    /// Divides the logits; 0 means greedy.
+    pub temperature: f32,
+    /// Keep this many of the most likely ids; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the most likely ids until their probabilities reach this sum; 1 keeps all.
+    pub top_p: f32,
+    /// Keep ids at least this fraction as likely as the most likely one; 0 keeps all.
+    pub min_p: f32,
+    /// Start of the random sequence.
+    pub seed: u64,
+}
+
+impl Default for SampleOptions {
+    /// llama.cpp's defaults, with seed 0.
+    fn default() -> Self {
+        Self { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, seed: 0 }
+    }
+}
+
+/// Chooses tokens one after the other.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    options: SampleOptions,
+    state: u64,
+    /// (id, weight), reused from token to token.
+    candidates: Vec<(u32, f64)>,
+}
+
+impl Sampler {
+    /// A sampler at the start of its random sequence.
+    ///
+    /// # Errors
+    /// If an option is NaN or outside its range.
+    pub fn new(options: SampleOptions) -> Result<Self, SampleError> {
+        let check = |name, value: f32, ok: bool, rule| match ok {
+            true => Ok(()),
+            false => Err(SampleError::Option { name, value, rule }),
+        };
+        let SampleOptions { temperature, top_p, min_p, .. } = options;
+        let finite = temperature.is_finite() && temperature >= 0.0;
+        check("temperature", temperature, finite, "it must be 0 or a finite number above 0")?;
+        check("top-p", top_p, top_p > 0.0 && top_p <= 1.0, "it must be above 0 and at most 1")?;
+        check("min-p", min_p, (0.0..=1.0).contains(&min_p), "it must be from 0 to 1")?;
+        Ok(Self { options, state: options.seed, candidates: Vec::new() })
+    }
+
+    /// Chooses the next token.
+    ///
+    /// # Errors
+    /// As for [`greedy`].
+    pub fn choose(&mut self, logits: &[f32]) -> Result<u32, SampleError> {
+        let best = greedy(logits)?;
+        let SampleOptions { temperature, top_k, top_p, min_p, .. } = self.options;
+        if temperature == 0.0 || logits[best as usize] == f32::INFINITY {
+            return Ok(best);
+        }
+        let max = f64::from(logits[best as usize]);
+        self.candidates.clear();
+        self.candidates.extend((0u32..).zip(logits).map(|(id, logit)| (id, f64::from(*logit))));
+        // Most likely first; equal logits in order of id, so that the cuts below are defined.
+        let order = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if top_k != 0 && top_k < self.candidates.len() {
+            self.candidates.select_nth_unstable_by(top_k, order);
+            self.candidates.truncate(top_k);
+        }
+        self.candidates.sort_unstable_by(order);
+        for (_, weight) in &mut self.candidates {
+            *weight = ((*weight - max) / f64::from(temperature)).exp();
+        }
+        let total: f64 = self.candidates.iter().map(|(_, weight)| weight).sum();
+        let mut sum = 0.0;
+        let kept = self.candidates.iter().take_while(|(_, weight)| {
+            let reached = sum >= f64::from(top_p) * total;
+            sum += weight;
+            !reached && *weight >= f64::from(min_p)
+        });
+        let kept = kept.count().max(1);
+        let mut left = self.uniform() * self.candidates[..kept].iter().map(|(_, w)| w).sum::<f64>();
+        let chosen = self.candidates[..kept].iter().find(|(_, weight)| {
+            left -= weight;
+            left < 0.0
+        });
+        // Rounding can leave a remainder of the last weight's size: then it is the last one's turn.
+        Ok(chosen.unwrap_or(&self.candidates[kept - 1]).0)
+    }
+
+    /// The next number of SplitMix64 (Steele, Lea, Flood 2014) as a fraction in [0, 1).
+    fn uniform(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greedy_takes_the_lowest_id_of_equals() {
+        assert_eq!(greedy(&[1.0, 3.0, 3.0, -1.0]), Ok(1));
+        assert_eq!(greedy(&[f32::NEG_INFINITY, -5.0]), Ok(1));
+    }
+
+    #[test]
+    fn what_cannot_be_sampled_is_refused_by_reason() {
+        let reason = |logits: &[f32]| greedy(logits).expect_err("refused").to_string();
+        assert_eq!(reason(&[]), "the logits cannot be sampled: there are none");
+        assert_eq!(reason(&[0.0, f32::NAN]), "the logits cannot be sampled: one of them is NaN");
+        assert_eq!(
+            reason(&[f32::NEG_INFINITY; 2]),
+            "the logits cannot be sampled: all of them are -inf"
+        );
+        let bad = |options| Sampler::new(options).expect_err("refused").to_string();
+        let good = SampleOptions::default();
+        assert_eq!(
+            bad(SampleOptions { temperature: -1.0, ..good }),
+            "temperature is -1, but it must be 0 or a finite number above 0"
+        );
+        assert!(bad(SampleOptions { top_p: 0.0, ..good }).starts_with("top-p is 0,"));
+        assert!(bad(SampleOptions { min_p: f32::NAN, ..good }).starts_with("min-p is NaN,"));
+    }
+
+    fn frequencies(options: SampleOptions, logits: &[f32]) -> Vec<f64> {
+        let mut sampler = Sampler::new(options).expect("good options");
+        let mut counts = vec![0.0; logits.len()];
+        for _ in 0..20_000 {
+            counts[sampler.choose(logits).expect("good logits") as usize] += 1.0 / 20_000.0;
+        }
+        counts
+    }
+
+    #[test]
+    fn frequencies_follow_the_softmax_at_any_temperature() {
+        let logits = [0.0, 1.0, 2.0, -1.0];
+        for temperature in [0.5, 1.0, 2.0] {
+            let options =
+                SampleOptions { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 7 };
+            let weights = logits.map(|l: f32| f64::from(l / temperature).exp());
+            let total: f64 = weights.iter().sum();
+            for (f, w) in frequencies(options, &logits).iter().zip(weights) {
+                // four standard errors of a rate over 20,000 draws
+                assert!((f - w / total).abs() < 4.0 * (0.25f64 / 20_000.0).sqrt());
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_keep_exactly_the_likely_ids() {
+        let logits = [0.6f32, 0.3, 0.08, 0.02].map(f32::ln);
+        let all = SampleOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 1 };
+        let kept = |options| {
+            frequencies(options, &logits).iter().filter(|f| **f > 0.0).count()
+        };
+        assert_eq!(kept(all), 4);
+        assert_eq!(kept(SampleOptions { top_k: 2, ..all }), 2);
+        assert_eq!(kept(SampleOptions { top_p: 0.7, ..all }), 2);
+        assert_eq!(kept(SampleOptions { min_p: 0.1, ..all }), 3);
+        assert_eq!(kept(SampleOptions { temperature: 0.0, ..all }), 1);
+    }
+
+    #[test]
+    fn a_seed_repeats_its_sequence() {
+        let logits: Vec<f32> = (0..100).map(|i| (i * 37 % 11) as f32 / 3.0).collect();
+        let run = |seed| {
+            let options = SampleOptions { seed, ..SampleOptions::default() };
+            let mut sampler = Sampler::new(options).expect("good options");
+            (0..50).map(|_| sampler.choose(&logits).expect("good logits")).collect::<Vec<_>>()
+        };
+        assert_eq!(run(3), run(3));
+        assert_ne!(run(3), run(4));
+    }
+}

@@ -1,0 +1,381 @@
+//! The worker pool: the only place that starts compute threads.
+//!
+//! One fork-join at a time, with a fixed split of the work, so that no result depends on timing.
+//! Workers spin for a while after each job, because the next one of the same token is microseconds
+//! away, and then park, so that a waiting pool takes nothing from others. A pool of one thread
+//! starts none. This file hands out disjoint parts of slices; it computes nothing.
+
+use std::any::Any;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
+
+/// Turns of the waiting loop before a worker parks: some tens of microseconds.
+const SPINS: u32 = 20_000;
+
+/// A value alone on its cache lines, so that waiting on it disturbs no neighbour.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// A fork-join task; the pointer is valid for as long as [`ThreadPool::run`] has not returned.
+#[derive(Clone, Copy)]
+struct Job(*const (dyn Fn(usize) + Sync));
+
+// SAFETY: the closure behind the pointer is `Sync`, and `run` keeps it alive until every worker has
+// reported the end of its part.
+unsafe impl Send for Job {}
+
+struct Shared {
+    /// Counts jobs; a worker starts when it changes.
+    generation: Padded<AtomicUsize>,
+    /// Workers that have not finished the current job.
+    running: Padded<AtomicUsize>,
+    job: Mutex<Option<Job>>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    stop: AtomicBool,
+}
+
+struct Worker {
+    thread: Thread,
+    parked: Arc<AtomicBool>,
+    handle: Option<JoinHandle<()>>,
+}
+
+/// `threads − 1` workers and the calling thread.
+pub struct ThreadPool {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+}
+
+impl ThreadPool {
+    /// A pool that computes with `threads` threads, the caller's included.
+    ///
+    /// # Errors
+    /// If the system refuses to start a thread.
+    pub fn new(threads: NonZeroUsize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            generation: Padded(AtomicUsize::new(0)),
+            running: Padded(AtomicUsize::new(0)),
+            job: Mutex::new(None),
+            panic: Mutex::new(None),
+            stop: AtomicBool::new(false),
+        });
+        let mut pool = Self { shared, workers: Vec::new() };
+        for index in 1..threads.get() {
+            let (shared, parked) = (Arc::clone(&pool.shared), Arc::new(AtomicBool::new(false)));
+            let flag = Arc::clone(&parked);
+            let handle = std::thread::Builder::new()
+                .name(format!("compute-{index}"))
+                .spawn(move || work(&shared, &flag, index))?;
+            let thread = handle.thread().clone();
+            pool.workers.push(Worker { thread, parked, handle: Some(handle) });
+        }
+        Ok(pool)
+    }
+
+    /// Threads that compute, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `task(thread)` once on every thread and returns when all are done.
+    ///
+    /// # Panics
+    /// With the panic of a task, after all threads have ended theirs.
+    pub fn run(&mut self, task: &(dyn Fn(usize) + Sync)) {
+        if self.workers.is_empty() {
+            return task(0);
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime is erased. Nothing below returns or unwinds before `running`
+        // is back at zero, that is before the last worker has let go of the closure.
+        let job: Job = Job(unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync)>(
+                task,
+            )
+        });
+        *lock(&shared.job) = Some(job);
+        shared.running.0.store(self.workers.len(), Ordering::SeqCst);
+        shared.generation.0.fetch_add(1, Ordering::SeqCst);
+        for worker in &self.workers {
+            if worker.parked.load(Ordering::SeqCst) {
+                worker.thread.unpark();
+            }
+        }
+        let own = catch_unwind(AssertUnwindSafe(|| task(0)));
+        let mut spins = 0;
+        while shared.running.0.load(Ordering::SeqCst) != 0 {
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                // More threads than free cores: let a worker have this one.
+                std::thread::yield_now();
+            }
+        }
+        if let Err(panic) = own {
+            resume_unwind(panic);
+        }
+        if let Some(panic) = lock(&shared.panic).take() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Calls `task(scratch, index, row)` for every row of `row_length` values in `rows`. Thread t
+    /// takes rows t, t + threads, …, and `scratch[t]` is its own.
+    ///
+    /// # Panics
+    /// If `scratch` has fewer values than the pool has threads, or `rows` is not whole rows.
+    pub fn for_each_row<T: Send, S: Send>(
+        &mut self,
+        rows: &mut [T],
+        row_length: usize,
+        scratch: &mut [S],
+        task: impl Fn(&mut S, usize, &mut [T]) + Sync,
+    ) {
+        let threads = self.threads();
+        assert!(scratch.len() >= threads, "one scratch value for each thread");
+        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
+        let count = rows.len() / row_length;
+        let (rows, scratch) = (Shareable(rows.as_mut_ptr()), Shareable(scratch.as_mut_ptr()));
+        self.run(&|thread| {
+            // SAFETY: `thread` is below `threads` ≤ scratch.len() and no other call of this job
+            // has the same one.
+            let own = unsafe { &mut *scratch.get().add(thread) };
+            for index in (thread..count).step_by(threads) {
+                // SAFETY: rows are disjoint, each index belongs to one thread, and index < count.
+                let row = unsafe {
+                    std::slice::from_raw_parts_mut(rows.get().add(index * row_length), row_length)
+                };
+                task(own, index, row);
+            }
+        });
+    }
+
+    /// [`ThreadPool::for_each_row`] for tasks that need no scratch: `task(index, row)`.
+    ///
+    /// # Panics
+    /// If `rows` is not whole rows.
+    pub fn for_each_row_alone<T: Send>(
+        &mut self,
+        rows: &mut [T],
+        row_length: usize,
+        task: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let threads = self.threads();
+        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
+        let count = rows.len() / row_length;
+        if count == 1 {
+            // Waking the others costs more than they could help.
+            return task(0, rows);
+        }
+        let rows = Shareable(rows.as_mut_ptr());
+        self.run(&|thread| {
+            for index in (thread..count).step_by(threads) {
+                // SAFETY: rows are disjoint, each index belongs to one thread, and index < count.
+                let row = unsafe {
+                    std::slice::from_raw_parts_mut(rows.get().add(index * row_length), row_length)
+                };
+                task(index, row);
+            }
+        });
+    }
+
+    /// Splits the columns of `rows` (rows of `row_length` values) over the threads, in multiples of
+    /// `step`, and calls `task` with each thread's share.
+    ///
+    /// # Panics
+    /// If `rows` is not whole rows or `step` is 0.
+    pub fn for_each_column_share<T: Send>(
+        &mut self,
+        rows: &mut [T],
+        row_length: usize,
+        step: usize,
+        task: impl Fn(ColumnShare<'_, T>) + Sync,
+    ) {
+        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
+        let threads = self.threads();
+        let steps = row_length.div_ceil(step);
+        let count = rows.len() / row_length;
+        let pointer = Shareable(rows.as_mut_ptr());
+        self.run(&|thread| {
+            let bound = |t: usize| (steps * t / threads * step).min(row_length);
+            let columns = bound(thread)..bound(thread + 1);
+            if !columns.is_empty() {
+                task(ColumnShare {
+                    first: pointer.get(),
+                    row_length,
+                    rows: count,
+                    columns,
+                    slice: std::marker::PhantomData,
+                });
+            }
+        });
+    }
+}
+
+/// One thread's columns of a matrix that several threads fill.
+pub struct ColumnShare<'a, T> {
+    first: *mut T,
+    row_length: usize,
+    rows: usize,
+    columns: Range<usize>,
+    slice: std::marker::PhantomData<&'a mut [T]>,
+}
+
+impl<T> ColumnShare<'_, T> {
+    /// The columns.
+    pub fn columns(&self) -> Range<usize> {
+        self.columns.clone()
+    }
+
+    /// These columns of one row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&mut self, index: usize) -> &mut [T] {
+        assert!(index < self.rows, "row {index} of {}", self.rows);
+        // SAFETY: the row exists, the columns lie inside it, shares of one job do not overlap, and
+        // `&mut self` keeps this share's slices apart in time.
+        unsafe {
+            let start = self.first.add(index * self.row_length + self.columns.start);
+            std::slice::from_raw_parts_mut(start, self.columns.len())
+        }
+    }
+}
+
+/// A pointer into a slice whose parts are given to threads without overlap.
+struct Shareable<T>(*mut T);
+
+// SAFETY: the methods above give every element to one thread only, and `T: Send` is required there.
+unsafe impl<T: Send> Sync for Shareable<T> {}
+
+impl<T> Shareable<T> {
+    fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+/// Locks even behind a panic: the data is one value, replaced whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn work(shared: &Shared, parked: &AtomicBool, index: usize) {
+    let mut seen = 0;
+    loop {
+        let mut spins = 0;
+        while shared.generation.0.load(Ordering::SeqCst) == seen {
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+                continue;
+            }
+            // Announce first, then look again: `run` bumps the generation before it looks here, so
+            // one of the two sees the other. A stale unpark only ends this wait early.
+            parked.store(true, Ordering::SeqCst);
+            if shared.generation.0.load(Ordering::SeqCst) == seen {
+                std::thread::park();
+            }
+            parked.store(false, Ordering::SeqCst);
+        }
+        seen = seen.wrapping_add(1);
+        if shared.stop.load(Ordering::SeqCst) {
+            return;
+        }
+        let job = *lock(&shared.job);
+        if let Some(Job(task)) = job {
+            // SAFETY: `run` waits for `running`, which this worker lowers only after the call.
+            let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { (*task)(index) }));
+            if let Err(panic) = outcome {
+                lock(&shared.panic).get_or_insert(panic);
+            }
+        }
+        shared.running.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.generation.0.fetch_add(1, Ordering::SeqCst);
+        for worker in &mut self.workers {
+            worker.thread.unpark();
+            if let Some(handle) = worker.handle.take() {
+                // A worker catches its tasks' panics, so there is nothing to hear here.
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(threads: usize) -> ThreadPool {
+        ThreadPool::new(NonZeroUsize::new(threads).expect("not zero")).expect("threads start")
+    }
+
+    #[test]
+    fn rows_are_filled_once_by_any_number_of_threads() {
+        for threads in [1, 2, 3, 5] {
+            let mut pool = pool(threads);
+            let mut rows = vec![0; 7 * 4];
+            let mut calls = vec![0; threads];
+            pool.for_each_row(&mut rows, 4, &mut calls, |calls, index, row| {
+                *calls += 1;
+                row.fill(index + 1);
+            });
+            let truth: Vec<usize> = (1..=7).flat_map(|i| [i; 4]).collect();
+            assert_eq!(rows, truth, "{threads} threads");
+            assert_eq!(calls.iter().sum::<usize>(), 7);
+        }
+    }
+
+    #[test]
+    fn column_shares_cover_every_column_once() {
+        for threads in [1, 2, 4] {
+            let mut pool = pool(threads);
+            let mut rows = vec![0; 3 * 37];
+            pool.for_each_column_share(&mut rows, 37, 16, |mut share| {
+                assert!(share.columns().start.is_multiple_of(16));
+                for r in 0..3 {
+                    share.row(r).iter_mut().for_each(|v| *v += r + 1);
+                }
+            });
+            let truth: Vec<usize> = (1..=3).flat_map(|i| [i; 37]).collect();
+            assert_eq!(rows, truth, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn a_parked_pool_wakes_up() {
+        let mut pool = pool(3);
+        for _ in 0..3 {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            let hits = AtomicUsize::new(0);
+            pool.run(&|_| {
+                hits.fetch_add(1, Ordering::SeqCst);
+            });
+            assert_eq!(hits.load(Ordering::SeqCst), 3);
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        for bad in [0, 1] {
+            let mut pool = pool(2);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(&|thread| assert_ne!(thread, bad, "thread {bad} fails"));
+            }));
+            let message = outcome.expect_err("the panic is passed on");
+            let text = message.downcast_ref::<String>().expect("a formatted message");
+            assert!(text.contains(&format!("thread {bad} fails")), "{text}");
+            pool.run(&|_| {});
+        }
+    }
+}
