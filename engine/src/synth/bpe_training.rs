@@ -263,6 +263,11 @@ mod tests {
     }
 
     #[test]
+    fn the_corpus_has_unix_line_ends() {
+        assert!(!CORPUS.contains('\r'), "corpus.txt must be checked out with LF line ends");
+    }
+
+    #[test]
     fn the_corpus_comes_back_and_gets_shorter() {
         let trained = train(CORPUS, SIZE).unwrap();
         assert_eq!((trained.tokens.len(), trained.merges.len()), (SIZE, SIZE - BYTE_TOKENS));
