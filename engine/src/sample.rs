@@ -183,8 +183,7 @@ mod tests {
     fn frequencies_follow_the_softmax_at_any_temperature() {
         let logits = [0.0, 1.0, 2.0, -1.0];
         for temperature in [0.5, 1.0, 2.0] {
-            let options =
-                SampleOptions { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 7 };
+            let options = SampleOptions { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 7 };
             let weights = logits.map(|l: f32| f64::from(l / temperature).exp());
             let total: f64 = weights.iter().sum();
             for (f, w) in frequencies(options, &logits).iter().zip(weights) {
@@ -198,9 +197,7 @@ mod tests {
     fn cuts_keep_exactly_the_likely_ids() {
         let logits = [0.6f32, 0.3, 0.08, 0.02].map(f32::ln);
         let all = SampleOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 1 };
-        let kept = |options| {
-            frequencies(options, &logits).iter().filter(|f| **f > 0.0).count()
-        };
+        let kept = |options| frequencies(options, &logits).iter().filter(|f| **f > 0.0).count();
         assert_eq!(kept(all), 4);
         assert_eq!(kept(SampleOptions { top_k: 2, ..all }), 2);
         assert_eq!(kept(SampleOptions { top_p: 0.7, ..all }), 2);

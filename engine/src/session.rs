@@ -187,7 +187,8 @@ impl Session {
         if ids.is_empty() {
             return Err(SessionError::Empty);
         }
-        if let Some((index, &id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= vocab_size)
+        if let Some((index, &id)) =
+            ids.iter().enumerate().find(|(_, id)| **id as usize >= vocab_size)
         {
             return Err(SessionError::UnknownId { id, index, vocab_size });
         }

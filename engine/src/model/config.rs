@@ -138,7 +138,11 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     fn name(&self, key: &str) -> String {
-        if key.starts_with("tokenizer.") { key.into() } else { format!("{}.{key}", self.architecture) }
+        if key.starts_with("tokenizer.") {
+            key.into()
+        } else {
+            format!("{}.{key}", self.architecture)
+        }
     }
 
     fn optional<T: FromValue<'a>>(&self, key: &str) -> Result<Option<T>, ModelError> {

@@ -56,7 +56,9 @@ pub enum ModelError {
         supported: &'static str,
     },
     /// A scale that would turn every product into nonsense.
-    #[error("tensor '{name}' has the scale {found}, which is not a finite number; the file is damaged")]
+    #[error(
+        "tensor '{name}' has the scale {found}, which is not a finite number; the file is damaged"
+    )]
     Scale {
         /// The tensor.
         name: String,

@@ -107,7 +107,13 @@ pub(crate) struct Forward<'a> {
 impl Forward<'_> {
     /// Computes `ids` at positions `first..`; `ids` fit in one chunk and were checked. `logits`
     /// takes one row of the vocabulary's size for each position that `wanted` names.
-    pub(crate) fn chunk(&mut self, ids: &[u32], first: usize, wanted: LogitsOf, logits: &mut [f32]) {
+    pub(crate) fn chunk(
+        &mut self,
+        ids: &[u32],
+        first: usize,
+        wanted: LogitsOf,
+        logits: &mut [f32],
+    ) {
         let model = self.model;
         let width = model.config().embedding_length;
         for (id, row) in ids.iter().zip(self.work.x.chunks_exact_mut(width)) {
@@ -132,7 +138,13 @@ impl Forward<'_> {
         let (kernels, at) = (model.kernels, Some(index));
         let (width, kv, head) = (config.embedding_length, config.kv_length(), config.head_length);
         let size = tokens * width;
-        norm(self.pool, self.model, layer.attn_norm.get(), &self.work.x, &mut self.work.normed[..size]);
+        norm(
+            self.pool,
+            self.model,
+            layer.attn_norm.get(),
+            &self.work.x,
+            &mut self.work.normed[..size],
+        );
         self.report("attn_norm", at, 0, width, |work| &work.normed[..size]);
 
         let (work, pool) = (&mut *self.work, &mut *self.pool);
@@ -221,7 +233,13 @@ impl Forward<'_> {
         let (kernels, config) = (self.model.kernels, self.model.config());
         let (width, ff, at) = (config.embedding_length, config.feed_forward_length, Some(index));
         let (size, wide) = (tokens * width, tokens * ff);
-        norm(self.pool, self.model, layer.ffn_norm.get(), &self.work.x, &mut self.work.normed[..size]);
+        norm(
+            self.pool,
+            self.model,
+            layer.ffn_norm.get(),
+            &self.work.x,
+            &mut self.work.normed[..size],
+        );
         self.report("ffn_norm", at, 0, width, |work| &work.normed[..size]);
 
         let (work, pool) = (&mut *self.work, &mut *self.pool);
@@ -267,7 +285,13 @@ impl Forward<'_> {
         let vocab_size = model.config().vocab_size;
         let work = &mut *self.work;
         work.x.copy_within(skipped * width..(skipped + rows) * width, 0);
-        norm(self.pool, model, model.weights.output_norm.get(), &work.x, &mut work.normed[..rows * width]);
+        norm(
+            self.pool,
+            model,
+            model.weights.output_norm.get(),
+            &work.x,
+            &mut work.normed[..rows * width],
+        );
         self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
         let matrix = model.weights.output.as_ref().unwrap_or(&model.weights.token_embd);
         let (work, pool) = (&mut *self.work, &mut *self.pool);

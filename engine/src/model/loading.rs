@@ -78,8 +78,7 @@ impl Model {
 }
 
 fn weights(reader: &mut TensorReader<'_>, config: &Config) -> Result<Weights, ModelError> {
-    let (width, kv, ff) =
-        (config.embedding_length, config.kv_length(), config.feed_forward_length);
+    let (width, kv, ff) = (config.embedding_length, config.kv_length(), config.feed_forward_length);
     let token_embd = reader.table("token_embd.weight", config.vocab_size, width)?;
     let mut layers = Vec::with_capacity(config.block_count);
     for i in 0..config.block_count {

@@ -12,7 +12,7 @@ mod weights;
 pub use cache::KvCache;
 pub use config::{Activation, Config, Graph, RopeStyle};
 pub use error::ModelError;
-pub use forward::{LogitsOf, Tap, Tensor};
 pub(crate) use forward::{Forward, Workspace};
+pub use forward::{LogitsOf, Tap, Tensor};
 pub use loading::Model;
 pub(crate) use rope::RopeTable;

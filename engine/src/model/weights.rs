@@ -51,7 +51,10 @@ pub(crate) struct Matrix {
 /// The matrix's numbers; the variant decides the arithmetic (design.md §11).
 pub(crate) enum MatrixData {
     /// Codes in the kernels' layout, `columns / 4` bytes a row, and the scale of the whole matrix.
-    Ternary { codes: Values<u8>, scale: f32 },
+    Ternary {
+        codes: Values<u8>,
+        scale: f32,
+    },
     F32(Values<f32>),
     F16(Values<f16>),
     Q6K(Values<u8>),
@@ -90,9 +93,8 @@ pub(crate) struct TensorReader<'a> {
 
 impl TensorReader<'_> {
     fn find(&mut self, name: &str, wanted: &[usize]) -> Result<(usize, TensorType), ModelError> {
-        let (index, tensor) = self
-            .position(name)
-            .ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
+        let (index, tensor) =
+            self.position(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
         if *tensor.dims != *wanted {
             return Err(ModelError::Shape {
                 name: name.to_owned(),

@@ -1,0 +1,200 @@
+//! What a synthetic model is made from: architecture, dimensions, types, seed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::gguf::TensorType;
+
+/// Why a spec names no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} `{found}`; known are {known}")]
+pub struct SpecError {
+    what: &'static str,
+    found: String,
+    known: &'static str,
+}
+
+/// Named dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// 2 layers, a few hundred kB: for unit tests.
+    Tiny,
+    /// About 50 MB in I2_S: the official file's metadata shape, scaled down; for every CI run.
+    CiLight,
+    /// The dimensions of BitNet b1.58 2B-4T: 1.2 GB in I2_S.
+    TwoB4T,
+}
+
+/// Type of the layers' matrices, or of the embedding and the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightType {
+    /// Ternary codes with one scale a matrix (layers only).
+    I2S,
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// 6-bit codes in blocks of 256 (embedding and head only).
+    Q6K,
+}
+
+/// A synthetic model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SynthSpec {
+    /// `bitnet-b1.58`, or its older name `bitnet-25`.
+    pub architecture: &'static str,
+    /// Dimensions.
+    pub preset: Preset,
+    /// Type of the layers' matrices.
+    pub weights: WeightType,
+    /// Type of `token_embd` (and of `output`).
+    pub embedding: WeightType,
+    /// Whether the head is the embedding; if not, the file has an `output.weight`.
+    pub tied: bool,
+    /// Seed of all weights.
+    pub seed: u64,
+}
+
+impl SynthSpec {
+    /// A spec from names, as `models.toml` has them.
+    ///
+    /// # Errors
+    /// If a name is unknown, or a type cannot be used in its place.
+    pub fn from_names(
+        architecture: &str,
+        preset: &str,
+        weights: &str,
+        embedding: &str,
+        seed: u64,
+    ) -> Result<Self, SpecError> {
+        let unknown = |what, found: &str, known| SpecError { what, found: found.into(), known };
+        let architecture = ["bitnet-b1.58", "bitnet-25"]
+            .into_iter()
+            .find(|known| *known == architecture)
+            .ok_or_else(|| unknown("architecture", architecture, "bitnet-b1.58, bitnet-25"))?;
+        let (layer_type, table_type) = (weights.parse()?, embedding.parse()?);
+        if layer_type == WeightType::Q6K {
+            return Err(unknown("type of layer weights", weights, "I2_S, F32, F16"));
+        }
+        if table_type == WeightType::I2S {
+            return Err(unknown("type of the embedding", embedding, "F32, F16, Q6_K"));
+        }
+        Ok(Self {
+            architecture,
+            preset: preset.parse()?,
+            weights: layer_type,
+            embedding: table_type,
+            tied: true,
+            seed,
+        })
+    }
+}
+
+impl FromStr for Preset {
+    type Err = SpecError;
+
+    fn from_str(name: &str) -> Result<Self, SpecError> {
+        match name {
+            "tiny" => Ok(Preset::Tiny),
+            "ci-light" => Ok(Preset::CiLight),
+            "2b-4t" => Ok(Preset::TwoB4T),
+            _ => Err(SpecError {
+                what: "preset",
+                found: name.into(),
+                known: "tiny, ci-light, 2b-4t",
+            }),
+        }
+    }
+}
+
+impl FromStr for WeightType {
+    type Err = SpecError;
+
+    fn from_str(name: &str) -> Result<Self, SpecError> {
+        let all = [WeightType::I2S, WeightType::F32, WeightType::F16, WeightType::Q6K];
+        all.into_iter().find(|t| t.to_string() == name).ok_or_else(|| SpecError {
+            what: "type",
+            found: name.into(),
+            known: "I2_S, F32, F16, Q6_K",
+        })
+    }
+}
+
+impl fmt::Display for WeightType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WeightType::I2S => "I2_S",
+            WeightType::F32 => "F32",
+            WeightType::F16 => "F16",
+            WeightType::Q6K => "Q6_K",
+        })
+    }
+}
+
+impl WeightType {
+    pub(super) fn tensor_type(self) -> TensorType {
+        match self {
+            WeightType::I2S => TensorType::I2S,
+            WeightType::F32 => TensorType::F32,
+            WeightType::F16 => TensorType::F16,
+            WeightType::Q6K => TensorType::Q6K,
+        }
+    }
+
+    /// `general.file_type` as llama.cpp numbers it; 40 is bitnet.cpp's for I2_S.
+    pub(super) fn file_type(self) -> u32 {
+        match self {
+            WeightType::F32 => 0,
+            WeightType::F16 => 1,
+            WeightType::Q6K => 18,
+            WeightType::I2S => 40,
+        }
+    }
+}
+
+/// Numbers of a preset.
+pub(super) struct Dimensions {
+    pub(super) layers: usize,
+    pub(super) embedding: usize,
+    pub(super) feed_forward: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    /// Ids before the 256 special ones.
+    pub(super) ordinary_tokens: usize,
+    pub(super) context: usize,
+}
+
+impl Preset {
+    pub(super) fn dimensions(self) -> Dimensions {
+        match self {
+            Preset::Tiny => Dimensions {
+                layers: 2,
+                embedding: 256,
+                feed_forward: 768,
+                heads: 4,
+                kv_heads: 2,
+                ordinary_tokens: 512,
+                context: 512,
+            },
+            // Heads of 128 values and four query heads to a KV head, as in 2B-4T.
+            Preset::CiLight => Dimensions {
+                layers: 6,
+                embedding: 1536,
+                feed_forward: 4096,
+                heads: 12,
+                kv_heads: 3,
+                ordinary_tokens: 3840,
+                context: 4096,
+            },
+            Preset::TwoB4T => Dimensions {
+                layers: 30,
+                embedding: 2560,
+                feed_forward: 6912,
+                heads: 20,
+                kv_heads: 5,
+                ordinary_tokens: 128_000,
+                context: 4096,
+            },
+        }
+    }
+}
