@@ -192,3 +192,60 @@ const fn fnv1a(parts: &[&[u8]]) -> u64 {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Published test values of FNV-1a 64.
+    #[test]
+    fn the_hash_is_fnv1a() {
+        assert_eq!(fnv1a(&[]), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(&[b"a"]), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(&[b"foo", b"bar"]), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn the_build_id_is_the_version_and_a_hash() {
+        let id = build_id();
+        let (version, hash) = id.rsplit_once('-').unwrap();
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
+        assert_eq!(hash.len(), 16);
+    }
+
+    #[test]
+    fn names_are_spelled_as_in_the_headers() {
+        let identity = Identity {
+            name: String::new(),
+            version: String::new(),
+            source: String::new(),
+            build: String::new(),
+        };
+        for request in [
+            Request::Hello {},
+            Request::Open { model: String::new(), context: 0, threads: 0, isa: None },
+            Request::Tokenize { add_special: true, parse_special: false },
+            Request::Detokenize {},
+            Request::Logits { feed: Feed::Prefill },
+            Request::Generate { steps: 0 },
+            Request::Tap { names: Vec::new() },
+            Request::Bye {},
+        ] {
+            assert_eq!(serde_json::to_value(&request).unwrap()["call"], request.name());
+        }
+        for answer in [
+            Answer::Hello { identity, build: String::new() },
+            Answer::Opened { vocab_size: 0, context_length: 0, bos: None, eos: None },
+            Answer::Ids {},
+            Answer::Text {},
+            Answer::Logits { vocab_size: 0 },
+            Answer::Generation { vocab_size: 0 },
+            Answer::Tensors { tensors: Vec::new() },
+            Answer::Bye {},
+            Answer::Refused { message: String::new() },
+            Answer::Unavailable { what: String::new(), remedy: String::new() },
+        ] {
+            assert_eq!(serde_json::to_value(&answer).unwrap()["answer"], answer.name());
+        }
+    }
+}

@@ -99,18 +99,22 @@ fn escape_controls(text: &str) -> String {
     escaped
 }
 
-/// What is printed after the reason of a death: GGML's `ggml_abort` and glibc print stack frames,
-/// ending in `[0x7f…]`; gdb's begin with `#0 `; Rust adds a note on backtraces.
+/// What is printed after the reason of a death: GGML's `ggml_abort` prints stack frames, from glibc
+/// (`…[0x7f…]`) or gdb (`#0 …`); Rust prints frames (`  4: …`, `   at …`) and a note.
 fn is_noise(line: &str) -> bool {
-    let glibc_frame = line
+    let text = line.trim_start();
+    let indented = text.len() < line.len();
+    let all_digits = |(number, _): (&str, &str)| number.bytes().all(|b| b.is_ascii_digit());
+    let glibc_frame = text
         .strip_suffix(']')
         .and_then(|line| line.rsplit_once("[0x"))
         .is_some_and(|(_, digits)| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-    let gdb_frame = line
-        .strip_prefix('#')
-        .and_then(|line| line.split_once(' '))
-        .is_some_and(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit()));
-    glibc_frame || gdb_frame || line.starts_with("note: run with `RUST_BACKTRACE=")
+    let gdb_frame =
+        text.strip_prefix('#').and_then(|text| text.split_once(' ')).is_some_and(all_digits);
+    let rust_frame =
+        indented && (text.starts_with("at ") || text.split_once(": ").is_some_and(all_digits));
+    let rust_note = text.starts_with("note: ") && text.contains("`RUST_BACKTRACE=");
+    glibc_frame || gdb_frame || rust_frame || rust_note || text == "stack backtrace:"
 }
 
 #[cfg(test)]
@@ -148,6 +152,15 @@ mod tests {
             ),
             "index out of bounds"
         );
+        assert_eq!(
+            last_of(
+                "index out of bounds\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n\
+                 \x20            at /rustc/library/std/src/panicking.rs:689:5\n\
+                 note: Some details are omitted, run with `RUST_BACKTRACE=full` for more.\n"
+            ),
+            "index out of bounds"
+        );
+        assert_eq!(last_of("7: seven\nat last\n"), "at last", "not indented");
         assert_eq!(last_of("ids [0x1]\n"), "ids [0x1]", "nothing but noise is still told");
     }
 
