@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Feed, Identity};
 
+#[cfg(test)]
+mod example;
 mod frame;
 
 pub use frame::{
@@ -82,6 +84,7 @@ pub enum Answer {
     /// To `hello`. No arrays.
     Hello {
         /// Who computes.
+        #[serde(with = "StrictIdentity")]
         identity: Identity,
         /// What the program was built from, see [`build_id`]; another team's engine may send
         /// anything.
@@ -149,6 +152,16 @@ impl Answer {
             Answer::Unavailable { .. } => "unavailable",
         }
     }
+}
+
+/// [`Identity`] on the wire, where an unknown field is a worker's mistake.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Identity", deny_unknown_fields)]
+struct StrictIdentity {
+    name: String,
+    version: String,
+    source: String,
+    build: String,
 }
 
 /// A tensor without its values.

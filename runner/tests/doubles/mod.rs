@@ -103,8 +103,9 @@ impl Double {
                 hang();
             }
             fault::HANG_WITH_CHILD => {
-                let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
+                let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
                 log(&format!("child {}", child.id()));
+                let _ = child.wait();
                 hang();
             }
             fault::PANIC => panic!("the double panics"),

@@ -170,6 +170,24 @@ fn a_wrong_header_is_named_and_shown() {
 }
 
 #[test]
+fn an_answer_is_as_strict() {
+    let identity = r#""identity":{"name":"a","version":"b","source":"c","build":"d","os":"e"}"#;
+    for (body, cause) in [
+        (format!(r#"{{"answer":"hello",{identity},"build":"f"}}"#), "unknown field `os`"),
+        (r#"{"answer":"opened","vocab_size":1}"#.to_owned(), "missing field `context_length`"),
+        (
+            r#"{"answer":"tensors","tensors":[{"name":"a","occurrence":0,"shape":[1,2]}]}"#
+                .to_owned(),
+            "invalid length 2, expected an array of length 4",
+        ),
+    ] {
+        let bytes = with_header(&format!(r#"{{"id":1,"body":{body},"arrays":[]}}"#));
+        let error = FrameReader::new(bytes.as_slice()).read::<Answer>(0).unwrap_err().to_string();
+        assert!(error.contains(cause), "{error:?} says {cause:?}");
+    }
+}
+
+#[test]
 fn a_header_that_is_too_long_is_not_written() {
     let names = vec!["x".repeat(1024); 1024];
     let error = encode_head(1, &Request::Tap { names }, &[]).unwrap_err().to_string();
