@@ -17,12 +17,14 @@ use bitnet_runner::backend::worker::{WorkerBackend, WorkerSpec};
 use bitnet_runner::backend::{
     Backend, BackendError, Feed, ModelFacts, OpenRequest, TokenizeOptions,
 };
-use doubles::{Double, ROLE, fault, logit, model, spec};
+use doubles::engine::{Double, fault, logit, model};
+use doubles::expected::{FAULTS, HANDSHAKES};
+use doubles::roles::{self, ROLE, spec};
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     if let Ok(role) = std::env::var(ROLE) {
-        return match doubles::play(&role) {
+        return match roles::play(&role) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => panic!("{role}: {error}"),
         };
@@ -78,104 +80,6 @@ const TESTS: &[(&str, fn())] = &[
     ("a_length_is_not_believed", a_length_is_not_believed),
     #[cfg(unix)]
     ("a_path_that_is_no_text_is_refused", a_path_that_is_no_text_is_refused),
-];
-
-/// Faults of `logits` by name, with the whole error.
-const FAULTS: &[(&str, u32, &str)] = &[
-    (
-        "abort",
-        fault::ABORT,
-        "double died (signal 6 (SIGABRT)): ggml.c:1: GGML_ASSERT(false) failed",
-    ),
-    ("exit_3", fault::EXIT_3, "double died (exit code 3): leaving with 3"),
-    ("exit_0", fault::EXIT_0, "double died (exit code 0): it logged nothing"),
-    ("panic", fault::PANIC, "double died (exit code 101): the double panics"),
-    (
-        "hang",
-        fault::HANG,
-        "double gave no answer to `logits` within 1 s and was killed: entering an endless loop",
-    ),
-    (
-        "garbage",
-        fault::GARBAGE,
-        "double broke the worker protocol: expected a frame (magic `\\xb1BWP`), got \
-         `llm_load_print_meta: \\x1b[1mn_vocab\\n",
-    ),
-    (
-        "truncated",
-        fault::TRUNCATED,
-        "double broke the worker protocol: expected 32 bytes of array 0 from byte 0 of 32, the \
-         input ended after 10: `\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01`; its log ends: \
-         it logged nothing",
-    ),
-    (
-        "oversized",
-        fault::OVERSIZED,
-        "double broke the worker protocol: array 0 has 18446744073709551615 bytes; 32 are left of \
-         the 32 allowed here; its log ends: it logged nothing",
-    ),
-    (
-        "too_few",
-        fault::TOO_FEW,
-        "double broke the worker protocol: expected 2 rows of 4 logits, got 7 values in rows of \
-         4; its log ends: it logged nothing",
-    ),
-    (
-        "other_vocabulary",
-        fault::OTHER_VOCABULARY,
-        "double broke the worker protocol: expected 2 rows of 4 logits, got 8 values in rows of \
-         5; its log ends: it logged nothing",
-    ),
-    (
-        "other_number",
-        fault::OTHER_NUMBER,
-        "double broke the worker protocol: expected an answer to request 3, got `logits` to \
-         request 999; its log ends: it logged nothing",
-    ),
-    (
-        "other_answer",
-        fault::OTHER_ANSWER,
-        "double broke the worker protocol: `ids` with arrays [U32] is no answer to `logits`; its \
-         log ends: it logged nothing",
-    ),
-    (
-        "other_version",
-        fault::OTHER_VERSION,
-        "double: the worker {program} was built from other sources: expected worker protocol \
-         version 1, got version 2\n  to get it: run `cargo build`",
-    ),
-];
-
-/// Roles that are no worker called `double`, with the whole error.
-const HANDSHAKES: &[(&str, &str)] = &[
-    ("mute", "double gave no answer to `hello` within 1 s and was killed: it logged nothing"),
-    (
-        "closed-output",
-        "double broke the worker protocol: it closed its standard output and lived on; its log \
-         ends: closed it",
-    ),
-    (
-        "no-worker",
-        "double broke the worker protocol: expected a frame (magic `\\xb1BWP`), got `usage: \
-         something else\\n`: only frames may go to standard output; its log ends: it logged \
-         nothing",
-    ),
-    ("crash-at-start", "double died (exit code 127): cannot find libsomething.so"),
-    (
-        "other-version",
-        "double: the worker {program} was built from other sources: expected worker protocol \
-         version 1, got version 2\n  to get it: run `cargo build`",
-    ),
-    (
-        "other-build",
-        "double: the worker {program} was built from other sources: expected build {build}, got \
-         0.0.9-0123456789abcdef\n  to get it: run `cargo build`",
-    ),
-    (
-        "other-name",
-        "double broke the worker protocol: {program} says that it is the engine `stranger`; its \
-         log ends: it logged nothing",
-    ),
 ];
 
 fn start(role: &str) -> WorkerBackend {
@@ -356,7 +260,7 @@ fn nothing_is_computed_without_a_model() {
 
     worker.open(&model(4)).unwrap();
     let wrong = OpenRequest { model: "no-number.gguf".into(), ..model(4) };
-    assert_eq!(failure(worker.open(&wrong)), "double: no model is open");
+    assert_eq!(failure(worker.open(&wrong)), "double: no such model");
     let after = failure(worker.logits(&[1], Feed::Prefill));
     assert_eq!(after, "double: no model is open", "the earlier one is not used instead");
 
@@ -548,7 +452,7 @@ fn the_loop_answers_what_it_cannot_do() {
     let cases = [
         (logits.clone(), vec![], "`logits` takes 1 arrays, got 0"),
         (logits.clone(), vec![Array::U64(vec![1])], "`logits` takes a u32 array, got U64"),
-        (logits, vec![Array::U32(vec![1])], "double: no model is open"),
+        (logits, vec![Array::U32(vec![1])], "double: nothing is open"),
         (open, vec![], "double: wants an absolute path"),
         (Request::Hello {}, vec![Array::U8(vec![])], "`hello` takes 0 arrays, got 1"),
         (tokenize.clone(), vec![Array::U32(vec![])], "`tokenize` takes a u8 array, got U32"),
@@ -607,15 +511,21 @@ fn a_worker_dies_with_its_children() {
 
 #[cfg(target_os = "linux")]
 fn a_computing_worker_ends_with_its_parent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("computing");
     let mut runner = Command::new(std::env::current_exe().unwrap())
         .env(ROLE, "runner")
+        .env(doubles::engine::MARK, &mark)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut line = String::new();
     BufReader::new(runner.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let worker: u32 = line.trim().parse().unwrap();
-    assert!(std::path::Path::new(&format!("/proc/{worker}")).exists());
+    while !mark.exists() {
+        assert!(runner.try_wait().unwrap().is_none(), "the runner waits for its worker");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     runner.kill().unwrap();
     runner.wait().unwrap();
     assert_gone(worker);
