@@ -93,7 +93,7 @@ impl ModelLock {
     /// # Errors
     /// Everything that is wrong in the file. A lock without models is an error.
     pub fn read(path: &Path) -> Result<Self, LoadErrors> {
-        let source = document::read(path).map_err(|found| LoadErrors::new(vec![found]))?;
+        let source = document::read(path).map_err(LoadErrors::new)?;
         let mut table = document::parse(&source).map_err(LoadErrors::new)?;
         let mut problems = Vec::new();
         let entries = table.remove("model");
@@ -208,7 +208,12 @@ fn models(
         None => Vec::new(),
     };
     if entries.is_empty() {
-        problems.push(Diagnostic::new(source, span, "the lock has at least one model", "no `[[model]]` here"));
+        problems.push(Diagnostic::new(
+            source,
+            span,
+            "the lock has at least one model",
+            "no `[[model]]` here",
+        ));
     }
     let mut ids = BTreeMap::new();
     let mut models = Vec::new();
@@ -236,7 +241,11 @@ impl Entry<'_> {
         self.problems.push(Diagnostic::new(self.source, span, rule, label));
     }
 
-    fn read(mut self, table: &Table<'_>, ids: &mut BTreeMap<String, Range<usize>>) -> Option<LockedModel> {
+    fn read(
+        mut self,
+        table: &Table<'_>,
+        ids: &mut BTreeMap<String, Range<usize>>,
+    ) -> Option<LockedModel> {
         let before = self.problems.len();
         let (wire, _) = document::wire::<WireModel>(self.source, table, "a model", self.problems);
         if self.problems.len() == before {
@@ -281,7 +290,11 @@ impl Entry<'_> {
         })
     }
 
-    fn id(&mut self, id: Spanned<String>, ids: &mut BTreeMap<String, Range<usize>>) -> Option<String> {
+    fn id(
+        &mut self,
+        id: Spanned<String>,
+        ids: &mut BTreeMap<String, Range<usize>>,
+    ) -> Option<String> {
         if let Err(why) = name::check(id.get_ref()) {
             self.problem(id.span(), name::NAME_RULE, why);
             return None;
@@ -331,23 +344,61 @@ impl Entry<'_> {
     fn model_source(&mut self, wire: Spanned<WireSource>) -> Option<ModelSource> {
         let span = wire.span();
         match wire.into_inner() {
-            WireSource { synth: Some(synth), path: None, hf: None, revision: None, file: None, url: None, mirrors: None } => {
-                self.synth(synth)
-            }
-            WireSource { synth: None, path: Some(path), hf: None, revision: None, file: None, url: None, mirrors: None } => {
-                self.relative("path", path).map(ModelSource::Path)
-            }
-            WireSource { synth: None, path: None, hf: Some(hf), revision: Some(revision), file: Some(file), url: None, mirrors: None } => {
+            WireSource {
+                synth: Some(synth),
+                path: None,
+                hf: None,
+                revision: None,
+                file: None,
+                url: None,
+                mirrors: None,
+            } => self.synth(synth),
+            WireSource {
+                synth: None,
+                path: Some(path),
+                hf: None,
+                revision: None,
+                file: None,
+                url: None,
+                mirrors: None,
+            } => self.relative("path", path).map(ModelSource::Path),
+            WireSource {
+                synth: None,
+                path: None,
+                hf: Some(hf),
+                revision: Some(revision),
+                file: Some(file),
+                url: None,
+                mirrors: None,
+            } => {
                 let repository = self.repository(hf);
                 let revision = self.hex(revision, "revision", 40);
                 let file = self.relative("file", file);
-                Some(ModelSource::HuggingFace { repository: repository?, revision: revision?, file: file? })
+                Some(ModelSource::HuggingFace {
+                    repository: repository?,
+                    revision: revision?,
+                    file: file?,
+                })
             }
-            WireSource { synth: None, path: None, hf: None, revision: None, file: None, url: Some(url), mirrors } => {
+            WireSource {
+                synth: None,
+                path: None,
+                hf: None,
+                revision: None,
+                file: None,
+                url: Some(url),
+                mirrors,
+            } => {
                 let url = self.url(url);
-                let mirrors: Vec<Option<String>> =
-                    mirrors.unwrap_or_default().into_iter().map(|mirror| self.url(mirror)).collect();
-                Some(ModelSource::Url { url: url?, mirrors: mirrors.into_iter().collect::<Option<_>>()? })
+                let mirrors: Vec<Option<String>> = mirrors
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|mirror| self.url(mirror))
+                    .collect();
+                Some(ModelSource::Url {
+                    url: url?,
+                    mirrors: mirrors.into_iter().collect::<Option<_>>()?,
+                })
             }
             _ => {
                 self.problem(
@@ -398,7 +449,8 @@ impl Entry<'_> {
                 && part.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        let good = text.get_ref().split_once('/').is_some_and(|(owner, name)| part(owner) && part(name));
+        let good =
+            text.get_ref().split_once('/').is_some_and(|(owner, name)| part(owner) && part(name));
         if !good {
             self.problem(text.span(), "`hf` is a repository, `owner/name`", "not of this form");
             return None;
@@ -408,14 +460,16 @@ impl Entry<'_> {
 
     fn url(&mut self, text: Spanned<String>) -> Option<String> {
         let url = text.get_ref();
-        let host = url.strip_prefix("https://").map(|rest| {
-            rest.split(['/', '?', '#']).next().unwrap_or_default()
-        });
+        let host = url
+            .strip_prefix("https://")
+            .map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
         let label = match host {
             None => "another scheme",
             Some("") => "no host",
             Some(host) if host.contains('@') => "a user name or password",
-            Some(_) if !url.bytes().all(|b| b.is_ascii_graphic()) => "a space or a control character",
+            Some(_) if !url.bytes().all(|b| b.is_ascii_graphic()) => {
+                "a space or a control character"
+            }
             Some(_) => return Some(text.into_inner()),
         };
         self.problem(text.span(), "a URL is https:// without user name", label);

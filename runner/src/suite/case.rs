@@ -64,9 +64,7 @@ impl fmt::Display for Kind {
 }
 
 /// When a case runs; a higher tier runs all lower ones too.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// On every push: models of a few megabytes, no download.
@@ -364,10 +362,7 @@ mod tests {
         assert_eq!(variant(None, None).suffix(), None);
         assert_eq!(variant(Some(2), None).suffix().as_deref(), Some("threads-2"));
         assert_eq!(variant(None, Some("avx2")).suffix().as_deref(), Some("isa-avx2"));
-        assert_eq!(
-            variant(Some(2), Some("avx2")).suffix().as_deref(),
-            Some("threads-2-isa-avx2")
-        );
+        assert_eq!(variant(Some(2), Some("avx2")).suffix().as_deref(), Some("threads-2-isa-avx2"));
     }
 
     #[test]

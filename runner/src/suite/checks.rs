@@ -27,20 +27,17 @@ const MAX_PROMPT_FILE: u64 = 256 * 1024;
 /// Most greedy steps of a case.
 const MAX_STEPS: i64 = 4096;
 
-/// Reads what a case of the reader's kind checks. `readable` is false if a key of the case could
-/// not be read; what looks missing may then be there.
-pub(super) fn read(reader: &mut Reader<'_>, wire: WireCase, readable: bool) -> Option<Check> {
+/// Reads what a case of the reader's kind checks.
+pub(super) fn read(reader: &mut Reader<'_>, wire: WireCase) -> Option<Check> {
     let before = reader.problems.len();
-    if readable {
-        report_missing(reader, &wire);
-    }
+    report_missing(reader, &wire);
     let special = SpecialTokens {
         add: wire.add_special.as_ref().is_none_or(|flag| *flag.get_ref()),
         parse: wire.parse_special.as_ref().is_some_and(|flag| *flag.get_ref()),
     };
     let check = match reader.context.kind {
         Kind::Parity => {
-            let prompt = prompt(reader, &wire, readable);
+            let prompt = prompt(reader, &wire);
             let steps = wire.steps.as_ref().and_then(|n| reader.integer("steps", n, 0..=MAX_STEPS));
             let tolerance = wire.tolerance.as_ref().map(|t| tolerance(reader, t.get_ref()));
             let greedy = match wire.greedy.map(Spanned::into_inner) {
@@ -50,16 +47,30 @@ pub(super) fn read(reader: &mut Reader<'_>, wire: WireCase, readable: bool) -> O
             let steps = usize::try_from(steps?).ok()?;
             Check::Parity(Parity { prompt: prompt?, special, steps, tolerance: tolerance?, greedy })
         }
-        Kind::Tokenizer => Check::Tokenizer(Tokenizer { texts: texts(reader, wire, readable)?, special }),
+        Kind::Tokenizer => Check::Tokenizer(Tokenizer { texts: texts(reader, wire)?, special }),
         Kind::Metamorphic => {
-            let prompt = prompt(reader, &wire, readable);
-            let varied = wire.variants.as_ref().map(|v| (v.get_ref().threads.is_some(), v.get_ref().isa.is_some()));
-            let relation = wire.relation.as_ref().and_then(|r| relation(reader, r, varied.unwrap_or_default()));
+            let prompt = prompt(reader, &wire);
+            let varied = wire
+                .variants
+                .as_ref()
+                .map(|v| (v.get_ref().threads.is_some(), v.get_ref().isa.is_some()));
+            let relation = wire
+                .relation
+                .as_ref()
+                .and_then(|r| relation(reader, r, varied.unwrap_or_default()));
             let tolerance = match &wire.tolerance {
                 Some(wire) => tolerance(reader, wire.get_ref()),
-                None => Tolerance { class: ToleranceClass::Self_, tightened: ToleranceOverrides::default() },
+                None => Tolerance {
+                    class: ToleranceClass::Self_,
+                    tightened: ToleranceOverrides::default(),
+                },
             };
-            Check::Metamorphic(Metamorphic { prompt: prompt?, special, relation: relation?, tolerance })
+            Check::Metamorphic(Metamorphic {
+                prompt: prompt?,
+                special,
+                relation: relation?,
+                tolerance,
+            })
         }
         Kind::Reject => {
             let expect_error = wire.expect_error.and_then(|text| reader.text("expect-error", text));
@@ -89,7 +100,7 @@ fn report_missing(reader: &mut Reader<'_>, wire: &WireCase) {
 }
 
 /// Reports none or several of keys that exclude each other; `true` if there is exactly one.
-fn exactly_one(reader: &mut Reader<'_>, given: &[(&str, Option<Range<usize>>)], readable: bool) -> bool {
+fn exactly_one(reader: &mut Reader<'_>, given: &[(&str, Option<Range<usize>>)]) -> bool {
     let keys: Vec<&str> = given.iter().map(|(key, _)| *key).collect();
     let rule = format!("a case has exactly one of {}", document::list(&keys));
     let present: Vec<(&str, &Range<usize>)> =
@@ -97,7 +108,7 @@ fn exactly_one(reader: &mut Reader<'_>, given: &[(&str, Option<Range<usize>>)], 
     match present.as_slice() {
         [_] => true,
         [] => {
-            if readable {
+            if reader.readable {
                 reader.problem(reader.header.clone(), rule, "none of them in this case");
             }
             false
@@ -105,19 +116,21 @@ fn exactly_one(reader: &mut Reader<'_>, given: &[(&str, Option<Range<usize>>)], 
         [(first, first_span), .., (last, last_span)] => {
             let label = format!("`{last}` as well");
             let problem = Diagnostic::new(reader.context.source, (*last_span).clone(), rule, label);
-            reader.problems.push(problem.with_context((*first_span).clone(), format!("`{first}` is here")));
+            reader
+                .problems
+                .push(problem.with_context((*first_span).clone(), format!("`{first}` is here")));
             false
         }
     }
 }
 
-fn prompt(reader: &mut Reader<'_>, wire: &WireCase, readable: bool) -> Option<Prompt> {
+fn prompt(reader: &mut Reader<'_>, wire: &WireCase) -> Option<Prompt> {
     let given = [
         ("prompt", wire.prompt.as_ref().map(Spanned::span)),
         ("prompt-file", wire.prompt_file.as_ref().map(Spanned::span)),
         ("prompt-tokens", wire.prompt_tokens.as_ref().map(Spanned::span)),
     ];
-    if !exactly_one(reader, &given, readable) {
+    if !exactly_one(reader, &given) {
         return None;
     }
     let (prompt, span) = if let Some(text) = &wire.prompt {
@@ -153,13 +166,13 @@ fn ids(reader: &mut Reader<'_>, tokens: &Spanned<Vec<i64>>) -> Option<Vec<u32>> 
     ids
 }
 
-fn texts(reader: &mut Reader<'_>, wire: WireCase, readable: bool) -> Option<Vec<String>> {
+fn texts(reader: &mut Reader<'_>, wire: WireCase) -> Option<Vec<String>> {
     let given = [
         ("text", wire.text.as_ref().map(Spanned::span)),
         ("text-file", wire.text_file.as_ref().map(Spanned::span)),
         ("texts", wire.texts.as_ref().map(Spanned::span)),
     ];
-    if !exactly_one(reader, &given, readable) {
+    if !exactly_one(reader, &given) {
         return None;
     }
     if let Some(text) = wire.text {
@@ -242,8 +255,15 @@ fn tolerance(reader: &mut Reader<'_>, wire: &WireTolerance) -> Tolerance {
         max_ln_perplexity_ratio: value(max_ln_perplexity_ratio),
     };
     let spans = [
-        mean_kl, p99_kl, max_kl, p99_nmse, max_nmse, min_raw_cosine, min_centred_cosine,
-        max_slope_deviation, max_ln_perplexity_ratio,
+        mean_kl,
+        p99_kl,
+        max_kl,
+        p99_nmse,
+        max_nmse,
+        min_raw_cosine,
+        min_centred_cosine,
+        max_slope_deviation,
+        max_ln_perplexity_ratio,
     ]
     .map(|limit| limit.as_ref().map(Spanned::span));
     let looser = tightened.looser_than(&(reader.context.ceilings)(class));
@@ -261,7 +281,11 @@ fn tolerance(reader: &mut Reader<'_>, wire: &WireTolerance) -> Tolerance {
 }
 
 /// `varied` says whether the case's variants already set the threads and the instruction set.
-fn relation(reader: &mut Reader<'_>, wire: &Spanned<WireRelation>, varied: (bool, bool)) -> Option<Relation> {
+fn relation(
+    reader: &mut Reader<'_>,
+    wire: &Spanned<WireRelation>,
+    varied: (bool, bool),
+) -> Option<Relation> {
     let span = wire.span();
     let clash = |reader: &mut Reader<'_>, key: &str| {
         let rule = format!("a relation over `{key}` sets it itself");
@@ -287,8 +311,10 @@ fn relation(reader: &mut Reader<'_>, wire: &Spanned<WireRelation>, varied: (bool
             if varied.1 {
                 clash(reader, "isa");
             }
-            let names: Vec<String> =
-                axis(reader, "isa", list).iter().map(|isa| isa.get_ref().name().to_owned()).collect();
+            let names: Vec<String> = axis(reader, "isa", list)
+                .iter()
+                .map(|isa| isa.get_ref().name().to_owned())
+                .collect();
             let count = names.len();
             (Relation::Isa(names), count)
         }
@@ -318,7 +344,11 @@ fn damage(reader: &mut Reader<'_>, wire: &Spanned<WireDamage>) -> Option<Damage>
             let offset = reader.integer("offset", &wire.offset, 0..=i64::MAX);
             let bytes = hex_bytes(wire.hex.get_ref());
             if bytes.is_none() {
-                reader.problem(wire.hex.span(), "`hex` is pairs of hex digits, at least one", "not hex");
+                reader.problem(
+                    wire.hex.span(),
+                    "`hex` is pairs of hex digits, at least one",
+                    "not hex",
+                );
             }
             Some(Damage::Overwrite { offset: offset?.unsigned_abs(), bytes: bytes? })
         }
@@ -348,7 +378,10 @@ fn damage(reader: &mut Reader<'_>, wire: &Spanned<WireDamage>) -> Option<Damage>
 }
 
 fn hex_bytes(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if text.is_empty()
+        || !text.len().is_multiple_of(2)
+        || !text.bytes().all(|b| b.is_ascii_hexdigit())
+    {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()

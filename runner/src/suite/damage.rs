@@ -126,7 +126,11 @@ pub fn apply(damage: &Damage, model: &mut Vec<u8>) -> Result<(), DamageError> {
             let found = model.get(tag..).and_then(|rest| rest.first_chunk()).ok_or_else(cut)?;
             let found = u32::from_le_bytes(*found);
             if found != kind.id() {
-                return Err(DamageError::OtherType { key: key.clone(), wanted: kind.name(), found });
+                return Err(DamageError::OtherType {
+                    key: key.clone(),
+                    wanted: kind.name(),
+                    found,
+                });
             }
             write(model, tag + 4, bytes).ok_or_else(cut)?
         }

@@ -177,7 +177,7 @@ impl std::error::Error for LoadErrors {}
 
 /// The candidate nearest to a misspelt word, if one is near enough to be meant.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let limit = (word.chars().count() / 3).max(1);
+    let limit = word.chars().count().div_ceil(3);
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
@@ -212,8 +212,9 @@ mod tests {
     #[test]
     fn a_message_names_file_line_column_rule_and_next_step() {
         let source = source("kind = \"parity\"\nstepz = 3\n");
-        let message = Diagnostic::new(&source, 16..21, "unknown key `stepz`", "did you mean `steps`?")
-            .with_help("keys: `steps`");
+        let message =
+            Diagnostic::new(&source, 16..21, "unknown key `stepz`", "did you mean `steps`?")
+                .with_help("keys: `steps`");
         assert_eq!(message.position(), Some((2, 1)));
         assert_eq!(
             message.render(false),
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn colour_is_the_callers_choice() {
         let message = Diagnostic::of_file("suites/x.toml", "cannot be read");
-        assert_eq!(message.render(false), "error: cannot be read\n --> suites/x.toml");
+        assert_eq!(message.render(false), "error: cannot be read\n--> suites/x.toml");
         assert!(message.render(true).contains("\u{1b}["));
     }
 

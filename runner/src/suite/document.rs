@@ -22,11 +22,11 @@ pub(crate) const MAX_FILE: u64 = 1024 * 1024;
 pub(crate) type Table<'t> = DeTable<'t>;
 
 /// Reads the TOML file `path`.
-pub(crate) fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+pub(crate) fn read(path: &Path) -> Result<Arc<Source>, Vec<Diagnostic>> {
     let shown = path.display().to_string();
     match read_text(path, MAX_FILE) {
         Ok(text) => Ok(Arc::new(Source { path: shown, text })),
-        Err(why) => Err(Diagnostic::of_file(shown, why)),
+        Err(why) => Err(vec![Diagnostic::of_file(shown, why)]),
     }
 }
 
@@ -166,7 +166,12 @@ fn phrase(
         );
     }
     if let Some(mismatch) = message.strip_prefix("invalid type: ") {
-        return Diagnostic::new(source, span, format!("`{name}` has the wrong type"), one_line(mismatch));
+        return Diagnostic::new(
+            source,
+            span,
+            format!("`{name}` has the wrong type"),
+            one_line(mismatch),
+        );
     }
     Diagnostic::new(source, span, format!("`{name}` cannot be read"), one_line(message))
 }

@@ -68,7 +68,10 @@ fn discover(root: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let found = match glob::glob_with(&format!("{escaped}/**/*.toml"), any_case) {
         Ok(found) => found,
         Err(error) => {
-            problems.push(Diagnostic::of_file(shown, format!("the folder cannot be searched: {error}")));
+            problems.push(Diagnostic::of_file(
+                shown,
+                format!("the folder cannot be searched: {error}"),
+            ));
             return Vec::new();
         }
     };
@@ -102,15 +105,18 @@ fn read_suite(
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     if let Err(why) = name::check(stem) {
         problems.push(
-            Diagnostic::of_file(shown.as_str(), "the file's stem is the suite's name, and a bad one")
-                .with_help(format!("{why}; {}", name::NAME_RULE)),
+            Diagnostic::of_file(
+                shown.as_str(),
+                "the file's stem is the suite's name, and a bad one",
+            )
+            .with_help(format!("{why}; {}", name::NAME_RULE)),
         );
     }
     if !lies_inside(path, root) {
         problems.push(Diagnostic::of_file(shown, "this link leads out of the suites folder"));
         return None;
     }
-    let source = document::read(path).map_err(|found| problems.push(found)).ok()?;
+    let source = document::read(path).map_err(|found| problems.extend(found)).ok()?;
     let mut table = document::parse(&source).map_err(|found| problems.extend(found)).ok()?;
 
     let (cases, defaults) = (table.remove("case"), table.remove("defaults"));
@@ -128,21 +134,27 @@ fn read_suite(
             problems.push(problem);
         }
     }
-    let later = head.get("kind").filter(|kind| {
-        kind.get_ref().as_str().is_some_and(|word| LATER_KINDS.contains(&word))
-    });
+    let later = head
+        .get("kind")
+        .filter(|kind| kind.get_ref().as_str().is_some_and(|word| LATER_KINDS.contains(&word)));
     if let Some(kind) = later {
         let word = kind.get_ref().as_str().unwrap_or_default();
         problems.push(
-            Diagnostic::new(&source, kind.span(), format!("kind `{word}` is not supported by this version"), "")
-                .with_help(format!("kinds: {}", document::list(&Kind::ALL.map(Kind::name)))),
+            Diagnostic::new(
+                &source,
+                kind.span(),
+                format!("kind `{word}` is not supported by this version"),
+                "",
+            )
+            .with_help(format!("kinds: {}", document::list(&Kind::ALL.map(Kind::name)))),
         );
         return None;
     }
     let before = problems.len();
     let (head, _) = document::wire::<WireHead>(&source, &head, "a suite file", problems);
     if problems.len() == before {
-        for (key, missing) in [("kind", head.kind.is_none()), ("analysis", head.analysis.is_none())] {
+        for (key, missing) in [("kind", head.kind.is_none()), ("analysis", head.analysis.is_none())]
+        {
             if missing {
                 problems.push(Diagnostic::new(
                     &source,
@@ -156,7 +168,12 @@ fn read_suite(
     let analysis = head.analysis.and_then(|text| {
         let empty = text.get_ref().trim().is_empty();
         if empty {
-            problems.push(Diagnostic::new(&source, text.span(), "`analysis` says nothing", "empty"));
+            problems.push(Diagnostic::new(
+                &source,
+                text.span(),
+                "`analysis` says nothing",
+                "empty",
+            ));
         }
         (!empty).then(|| text.into_inner().trim().to_owned())
     });
@@ -164,7 +181,7 @@ fn read_suite(
     let kind = head.kind?.into_inner();
     let context = Context { source: &source, root, lock, ceilings, kind };
     let defaults = match defaults {
-        None => Table::new(),
+        None => validate::Defaults::none(),
         Some(value) => validate::defaults(&context, value, problems),
     };
     let cases = validate::cases(&context, cases, &defaults, problems);

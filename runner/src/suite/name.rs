@@ -4,8 +4,7 @@
 pub const MAX_NAME: usize = 64;
 
 /// The rule in words, for messages.
-pub const NAME_RULE: &str =
-    "a name matches ^[a-z0-9]+(-[a-z0-9]+)*$ and has at most 64 characters";
+pub const NAME_RULE: &str = "a name matches ^[a-z0-9]+(-[a-z0-9]+)*$ and has at most 64 characters";
 
 /// Names that Windows resolves to devices in every folder.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -28,7 +27,8 @@ pub fn check(name: &str) -> Result<(), String> {
         return Err("a `-` stands only between letters or digits".to_owned());
     }
     let numbered = |prefix: &str| {
-        name.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n != "0" && n.parse::<u8>().is_ok())
+        name.strip_prefix(prefix)
+            .is_some_and(|n| n.len() == 1 && n != "0" && n.parse::<u8>().is_ok())
     };
     if DEVICES.contains(&name) || numbered("com") || numbered("lpt") {
         return Err("the name is a device on Windows".to_owned());

@@ -92,7 +92,8 @@ pub fn key_tables() -> String {
     for (key, kinds) in KEYS {
         let case = &document["definitions"]["WireCase"]["properties"][*key];
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-        let kinds = if kinds.len() == Kind::ALL.len() { "all".to_owned() } else { kinds.join(", ") };
+        let kinds =
+            if kinds.len() == Kind::ALL.len() { "all".to_owned() } else { kinds.join(", ") };
         row(&mut text, key, &[&kinds], case);
     }
     for (title, definition) in [

@@ -83,10 +83,7 @@ mod tests {
 
     #[test]
     fn each_addition_is_found() {
-        assert_eq!(
-            places("a = {\n b = 1\n}\n"),
-            [("\n", "a line break inside an inline table")]
-        );
+        assert_eq!(places("a = {\n b = 1\n}\n"), [("\n", "a line break inside an inline table")]);
         assert_eq!(
             places("a = { b = 1, }\n"),
             [(",", "a comma behind the last key of an inline table")]

@@ -11,9 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::case::{
-    Case, Kind, KnownFailure, Tier, ToleranceClass, ToleranceOverrides, Variant,
-};
+use super::case::{Case, Kind, KnownFailure, Tier, ToleranceClass, ToleranceOverrides, Variant};
 use super::checks;
 use super::diagnostic::{Diagnostic, Source, nearest};
 use super::document::{self, Table};
@@ -42,26 +40,38 @@ pub(super) struct Reader<'a> {
     pub context: &'a Context<'a>,
     /// The line `[[case]]`, for what is missing.
     pub header: Range<usize>,
+    /// Whether every key of the case and of the defaults could be used. If not, a key that seems
+    /// to be missing may be the one that was reported, and is not reported again.
+    pub readable: bool,
     pub problems: &'a mut Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
-    pub fn problem(&mut self, span: Range<usize>, rule: impl Into<String>, label: impl Into<String>) {
+    pub fn problem(
+        &mut self,
+        span: Range<usize>,
+        rule: impl Into<String>,
+        label: impl Into<String>,
+    ) {
         self.problems.push(Diagnostic::new(self.context.source, span, rule, label));
     }
 
     /// Reports a key that the kind cannot do without.
-    pub fn required<T>(&mut self, key: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() {
+    pub fn required<T>(&mut self, key: &str, value: Option<T>) {
+        if value.is_none() && self.readable {
             let kind = self.context.kind;
             let rule = format!("a case of kind `{kind}` needs the key `{key}`");
             self.problem(self.header.clone(), rule, format!("`{key}` is missing in this case"));
         }
-        value
     }
 
     /// Reports an integer outside `range`.
-    pub fn integer(&mut self, key: &str, value: &Spanned<i64>, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+    pub fn integer(
+        &mut self,
+        key: &str,
+        value: &Spanned<i64>,
+        range: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
         let number = *value.get_ref();
         if range.contains(&number) {
             return Some(number);
@@ -81,12 +91,27 @@ impl Reader<'_> {
     }
 }
 
+/// What cases fall back on.
+pub(super) struct Defaults<'t> {
+    table: Table<'t>,
+    /// Whether every entry could be used; if not, what a case seems to lack may be there.
+    readable: bool,
+}
+
+impl Defaults<'_> {
+    /// No `[defaults]` in the file.
+    pub fn none() -> Self {
+        Self { table: Table::new(), readable: true }
+    }
+}
+
 /// Reads `[defaults]`; what is wrong there is reported once and not passed on to the cases.
 pub(super) fn defaults<'t>(
     context: &Context<'_>,
     value: Spanned<DeValue<'t>>,
     problems: &mut Vec<Diagnostic>,
-) -> Table<'t> {
+) -> Defaults<'t> {
+    let before = problems.len();
     let span = value.span();
     let DeValue::Table(mut table) = value.into_inner() else {
         problems.push(Diagnostic::new(
@@ -95,7 +120,7 @@ pub(super) fn defaults<'t>(
             "`defaults` has the wrong type",
             "expected the table `[defaults]`",
         ));
-        return Table::new();
+        return Defaults { table: Table::new(), readable: false };
     };
     if let Some((key, _)) = table.remove_entry("name") {
         problems.push(Diagnostic::new(
@@ -106,15 +131,15 @@ pub(super) fn defaults<'t>(
         ));
     }
     let table = without_foreign_keys(context, table, "[defaults]", problems);
-    let (_, good) = document::wire::<WireCase>(context.source, &table, "[defaults]", problems);
-    good
+    let (_, table) = document::wire::<WireCase>(context.source, &table, "[defaults]", problems);
+    Defaults { table, readable: problems.len() == before }
 }
 
 /// Reads every `[[case]]`; no case at all is a problem.
 pub(super) fn cases<'t>(
     context: &Context<'_>,
     value: Option<Spanned<DeValue<'t>>>,
-    defaults: &Table<'t>,
+    defaults: &Defaults<'t>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Case> {
     let span = value.as_ref().map_or(0..0, Spanned::span);
@@ -133,8 +158,13 @@ pub(super) fn cases<'t>(
     };
     if tables.is_empty() {
         problems.push(
-            Diagnostic::new(context.source, span, "a suite has at least one case", "no `[[case]]` here")
-                .with_help("a suite of nothing would pass; add a case or delete the file"),
+            Diagnostic::new(
+                context.source,
+                span,
+                "a suite has at least one case",
+                "no `[[case]]` here",
+            )
+            .with_help("a suite of nothing would pass; add a case or delete the file"),
         );
     }
     let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
@@ -142,10 +172,15 @@ pub(super) fn cases<'t>(
     for table in tables {
         let header = table.span();
         let DeValue::Table(table) = table.into_inner() else {
-            problems.push(Diagnostic::new(context.source, header, "a case is a table", "not a table"));
+            problems.push(Diagnostic::new(
+                context.source,
+                header,
+                "a case is a table",
+                "not a table",
+            ));
             continue;
         };
-        let reader = Reader { context, header, problems };
+        let reader = Reader { context, header, readable: defaults.readable, problems };
         cases.extend(case(reader, table, defaults, &mut names));
     }
     cases
@@ -154,10 +189,11 @@ pub(super) fn cases<'t>(
 fn case<'t>(
     mut reader: Reader<'_>,
     own: Table<'t>,
-    defaults: &Table<'t>,
+    defaults: &Defaults<'t>,
     names: &mut BTreeMap<String, Range<usize>>,
 ) -> Option<Case> {
     let context = reader.context;
+    let before = reader.problems.len();
     let own = without_foreign_keys(context, own, "a case", reader.problems);
     if let (Some((tokens, _)), Some((special, _))) = (
         own.get_key_value("prompt-tokens"),
@@ -171,16 +207,24 @@ fn case<'t>(
         );
         reader.problems.push(problem.with_context(tokens.span(), "the ids"));
     }
-    let before = reader.problems.len();
-    let table = with_defaults(own, defaults);
+    let table = with_defaults(own, &defaults.table);
     let (wire, _) = document::wire::<WireCase>(context.source, &table, "a case", reader.problems);
-    // A key that could not be read is not also missing.
-    let readable = reader.problems.len() == before;
-    let common = Common::read(&mut reader, &wire, names, readable);
-    let check = checks::read(&mut reader, wire, readable);
+    reader.readable &= reader.problems.len() == before;
+    let common = Common::read(&mut reader, &wire, names);
+    let check = checks::read(&mut reader, wire);
     let Common { name, analysis, model, tier, known_failure, timeout, variants } = common?;
     let line = context.source.position(reader.header.start).0;
-    Some(Case { name, line, analysis, model, tier, known_failure, timeout, variants, check: check? })
+    Some(Case {
+        name,
+        line,
+        analysis,
+        model,
+        tier,
+        known_failure,
+        timeout,
+        variants,
+        check: check?,
+    })
 }
 
 /// The entries whose keys belong to the kind; the others become problems.
@@ -252,14 +296,11 @@ impl Common {
         reader: &mut Reader<'_>,
         wire: &WireCase,
         names: &mut BTreeMap<String, Range<usize>>,
-        readable: bool,
     ) -> Option<Self> {
         let before = reader.problems.len();
-        if readable {
-            reader.required("name", wire.name.as_ref());
-            reader.required("model", wire.model.as_ref());
-            reader.required("tier", wire.tier.as_ref());
-        }
+        reader.required("name", wire.name.as_ref());
+        reader.required("model", wire.model.as_ref());
+        reader.required("tier", wire.tier.as_ref());
         if let Some(name) = &wire.name {
             check_name(reader, name, names);
         }
@@ -370,9 +411,7 @@ fn variants(reader: &mut Reader<'_>, wire: &Spanned<WireVariants>) -> Vec<Varian
     };
     threads
         .iter()
-        .flat_map(|threads| {
-            isas.iter().map(|isa| Variant { threads: *threads, isa: isa.clone() })
-        })
+        .flat_map(|threads| isas.iter().map(|isa| Variant { threads: *threads, isa: isa.clone() }))
         .collect()
 }
 
