@@ -79,7 +79,7 @@ fn discover(root: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     for entry in found {
         match entry {
             Ok(path) if path.file_name().is_some_and(|name| name == NOT_A_SUITE) => {}
-            Ok(path) if path.parent() == Some(root) => paths.push(path),
+            Ok(path) if is_directly_in(&path, root) => paths.push(path),
             Ok(path) => problems.push(Diagnostic::of_file(
                 path.display().to_string(),
                 format!("a suite lies directly in {shown}; move this file there"),
@@ -193,6 +193,18 @@ fn read_suite(
         analysis: analysis?,
         cases,
     })
+}
+
+/// Whether the folder of `path` is `root`, however the two are written.
+fn is_directly_in(path: &Path, root: &Path) -> bool {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), root.canonicalize()) {
+        (Ok(folder), Ok(root)) => folder == root,
+        _ => folder == root,
+    }
 }
 
 /// Whether `path`, with links resolved, lies in the folder `root`.
