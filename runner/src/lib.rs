@@ -2,5 +2,6 @@
 
 pub mod backend;
 pub mod compare;
+pub mod models;
 pub mod stats;
 pub mod suite;

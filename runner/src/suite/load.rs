@@ -1,0 +1,217 @@
+//! Finds the suite files of a folder, reads all of them and reports everything wrong in all of
+//! them at once; no rule of a case is decided here.
+
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use super::case::{Kind, Suite, ToleranceClass, ToleranceOverrides};
+use super::diagnostic::{Diagnostic, LoadErrors, nearest};
+use super::document::{self, Table};
+use super::name;
+use super::validate::{self, Context};
+use super::wire::WireHead;
+use crate::models::ModelLock;
+
+/// A TOML file of the suites folder that is not a suite: it describes engines.
+pub const NOT_A_SUITE: &str = "engines.toml";
+
+/// Kinds that later versions will know; a file with one is refused, never skipped.
+const LATER_KINDS: [&str; 2] = ["quantization", "bench"];
+
+/// Tables of a suite file beside the keys of [`WireHead`].
+const TABLES: [&str; 2] = ["case", "defaults"];
+
+/// Loads every suite of the folder `root`, sorted by file name.
+///
+/// `ceilings` gives the limits of a tolerance class; a case may only tighten them.
+///
+/// # Errors
+/// Everything that is wrong in all files. A folder without suites is an error.
+pub fn load(
+    root: &Path,
+    lock: &ModelLock,
+    ceilings: &dyn Fn(ToleranceClass) -> ToleranceOverrides,
+) -> Result<Vec<Suite>, LoadErrors> {
+    let mut problems = Vec::new();
+    let paths = discover(root, &mut problems);
+    if paths.is_empty() && problems.is_empty() {
+        problems.push(Diagnostic::of_file(
+            root.display().to_string(),
+            "the folder holds no suite; a run of nothing would pass",
+        ));
+    }
+    let mut suites = Vec::new();
+    for path in paths {
+        let before = problems.len();
+        let suite = read_suite(&path, root, lock, ceilings, &mut problems);
+        if problems.len() == before {
+            suites.extend(suite);
+        }
+    }
+    if problems.is_empty() { Ok(suites) } else { Err(LoadErrors::new(problems)) }
+}
+
+/// Paths of the suite files, sorted; files in the wrong place become problems, because a file that
+/// is passed over silently is a test that does not run.
+fn discover(root: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let shown = root.display().to_string();
+    let Some(escaped) = root.to_str().map(Pattern::escape) else {
+        problems.push(Diagnostic::of_file(shown, "the folder's path is not UTF-8"));
+        return Vec::new();
+    };
+    if !root.is_dir() {
+        problems.push(Diagnostic::of_file(shown, "there is no such folder"));
+        return Vec::new();
+    }
+    let any_case = MatchOptions { case_sensitive: false, ..MatchOptions::new() };
+    let found = match glob::glob_with(&format!("{escaped}/**/*.toml"), any_case) {
+        Ok(found) => found,
+        Err(error) => {
+            problems.push(Diagnostic::of_file(
+                shown,
+                format!("the folder cannot be searched: {error}"),
+            ));
+            return Vec::new();
+        }
+    };
+    let mut paths = Vec::new();
+    for entry in found {
+        match entry {
+            Ok(path) if path.file_name().is_some_and(|name| name == NOT_A_SUITE) => {}
+            Ok(path) if is_directly_in(&path, root) => paths.push(path),
+            Ok(path) => problems.push(Diagnostic::of_file(
+                path.display().to_string(),
+                format!("a suite lies directly in {shown}; move this file there"),
+            )),
+            Err(error) => problems.push(Diagnostic::of_file(
+                error.path().display().to_string(),
+                format!("cannot be searched for suites: {}", error.error()),
+            )),
+        }
+    }
+    paths.sort();
+    paths
+}
+
+fn read_suite(
+    path: &Path,
+    root: &Path,
+    lock: &ModelLock,
+    ceilings: &dyn Fn(ToleranceClass) -> ToleranceOverrides,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Suite> {
+    let shown = path.display().to_string();
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if let Err(why) = name::check(stem) {
+        problems.push(
+            Diagnostic::of_file(
+                shown.as_str(),
+                "the file's stem is the suite's name, and a bad one",
+            )
+            .with_help(format!("{why}; {}", name::NAME_RULE)),
+        );
+    }
+    if !lies_inside(path, root) {
+        problems.push(Diagnostic::of_file(shown, "this link leads out of the suites folder"));
+        return None;
+    }
+    let source = document::read(path).map_err(|found| problems.extend(found)).ok()?;
+    let mut table = document::parse(&source).map_err(|found| problems.extend(found)).ok()?;
+
+    let (cases, defaults) = (table.remove("case"), table.remove("defaults"));
+    let mut head = Table::new();
+    for (key, value) in table {
+        if matches!(key.get_ref().as_ref(), "kind" | "analysis") {
+            head.insert(key, value);
+        } else {
+            let known = ["kind", "analysis", TABLES[0], TABLES[1]];
+            let mut problem =
+                document::unknown_key(&source, key.span(), key.get_ref(), "a suite file", &known);
+            if nearest(key.get_ref(), ["case"]).is_some() {
+                problem = problem.with_help("each case begins with the line `[[case]]`");
+            }
+            problems.push(problem);
+        }
+    }
+    let later = head
+        .get("kind")
+        .filter(|kind| kind.get_ref().as_str().is_some_and(|word| LATER_KINDS.contains(&word)));
+    if let Some(kind) = later {
+        let word = kind.get_ref().as_str().unwrap_or_default();
+        problems.push(
+            Diagnostic::new(
+                &source,
+                kind.span(),
+                format!("kind `{word}` is not supported by this version"),
+                "",
+            )
+            .with_help(format!("kinds: {}", document::list(&Kind::ALL.map(Kind::name)))),
+        );
+        return None;
+    }
+    let before = problems.len();
+    let (head, _) = document::wire::<WireHead>(&source, &head, "a suite file", problems);
+    if problems.len() == before {
+        for (key, missing) in [("kind", head.kind.is_none()), ("analysis", head.analysis.is_none())]
+        {
+            if missing {
+                problems.push(Diagnostic::new(
+                    &source,
+                    0..0,
+                    format!("a suite file needs the key `{key}`"),
+                    format!("`{key}` is missing"),
+                ));
+            }
+        }
+    }
+    let analysis = head.analysis.and_then(|text| {
+        let empty = text.get_ref().trim().is_empty();
+        if empty {
+            problems.push(Diagnostic::new(
+                &source,
+                text.span(),
+                "`analysis` says nothing",
+                "empty",
+            ));
+        }
+        (!empty).then(|| text.into_inner().trim().to_owned())
+    });
+    // Without a kind it is unknown which keys a case may have.
+    let kind = head.kind?.into_inner();
+    let context = Context { source: &source, root, lock, ceilings, kind };
+    let defaults = match defaults {
+        None => validate::Defaults::none(),
+        Some(value) => validate::defaults(&context, value, problems),
+    };
+    let cases = validate::cases(&context, cases, &defaults, problems);
+    Some(Suite {
+        name: stem.to_owned(),
+        path: path.to_owned(),
+        sha256: document::sha256(&source),
+        kind,
+        analysis: analysis?,
+        cases,
+    })
+}
+
+/// Whether the folder of `path` is `root`, however the two are written.
+fn is_directly_in(path: &Path, root: &Path) -> bool {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), root.canonicalize()) {
+        (Ok(folder), Ok(root)) => folder == root,
+        _ => folder == root,
+    }
+}
+
+/// Whether `path`, with links resolved, lies in the folder `root`.
+pub(super) fn lies_inside(path: &Path, root: &Path) -> bool {
+    match (path.canonicalize(), root.canonicalize()) {
+        (Ok(path), Ok(root)) => path.starts_with(root),
+        // Unreadable: the reading that follows says why.
+        _ => true,
+    }
+}
