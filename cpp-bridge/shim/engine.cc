@@ -2,7 +2,9 @@
 #include "engine.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -60,6 +62,13 @@ void check_settings(const RawSettings & s) {
         throw std::runtime_error("threads must be 1.." + std::to_string(most_threads) + ", got " + std::to_string(s.threads));
     }
     if (s.micro_batch == 0) throw std::runtime_error("micro_batch must be at least 1");
+}
+
+// The reference tells stderr alone why it could not open a file.
+void check_readable(const std::string & file) {
+    if (file.find('\0') != std::string::npos) throw std::runtime_error("the path contains a NUL byte");
+    const std::unique_ptr<std::FILE, int (*)(std::FILE *)> handle(std::fopen(file.c_str(), "rb"), std::fclose);
+    if (!handle) throw std::runtime_error(std::string("failed to open it: ") + std::strerror(errno));
 }
 
 std::string describe(const llama_model * model) {
@@ -165,7 +174,7 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
     return reporting([&] {
         check_settings(settings);
         const std::string file(path.begin(), path.end());
-        if (file.find('\0') != std::string::npos) throw std::runtime_error("the path contains a NUL byte");
+        check_readable(file);
         auto impl = std::make_unique<Engine::Impl>();
         impl->settings = settings;
         llama_model_params p = llama_model_default_params();

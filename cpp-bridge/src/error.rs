@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A model could not be loaded.
-    #[error("the reference cannot load {}: {reason}", .path.display())]
+    #[error("the reference cannot load {path:?}: {reason}")]
     Load {
         /// The file.
         path: PathBuf,

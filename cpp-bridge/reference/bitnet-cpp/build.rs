@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 
 use compile::Unit;
 use existing::{Existing, Kind};
-use shim::{Bridge, Provider};
+use provider::Provider;
+use shim::Bridge;
 use sources::Sources;
 
 #[path = "../build/compile.rs"]
 mod compile;
 #[path = "../build/existing.rs"]
 mod existing;
+#[path = "../build/fingerprint.rs"]
+mod fingerprint;
+#[path = "../build/provider.rs"]
+mod provider;
 #[path = "../build/shim.rs"]
 mod shim;
 #[path = "../build/sources.rs"]
@@ -59,7 +64,7 @@ fn build() -> Result<(), String> {
         Some(dir) => link(Path::new(&dir), &bridge, &out)?,
         None => compile_sources(&find_sources()?, &bridge, &out)?,
     }
-    println!("cargo::rustc-link-lib=dylib={}", shim::cpp_runtime(&os));
+    println!("cargo::rustc-link-lib=dylib={}", provider::cpp_runtime(&os));
     if os == "linux" {
         for library in ["m", "pthread", "dl"] {
             println!("cargo::rustc-link-lib=dylib={library}");
@@ -96,7 +101,7 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
             println!("cargo::rerun-if-changed={}", path.display());
         }
     }
-    let fingerprint = compile::fingerprint(root, &watched)?;
+    let fingerprint = fingerprint::of(root, &watched)?;
     let includes =
         vec![llama.join("ggml/include"), llama.join("include"), root.join("include"), ggml.clone()];
     let march = compile::march(env::var(MARCH).ok());
@@ -132,7 +137,7 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
         compiler: made.compiler,
     };
     shim::compile(SHIM, bridge, &includes[..2], &provider, out)?;
-    for line in shim::link_lines(SHIM, out) {
+    for line in provider::link_lines(SHIM, out) {
         println!("{line}");
     }
     println!("cargo::rustc-link-lib=static:-bundle={REFERENCE}");
@@ -145,7 +150,7 @@ fn link(dir: &Path, bridge: &Bridge, out: &Path) -> Result<(), String> {
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
     }
-    let fingerprint = compile::fingerprint(dir, &files)?;
+    let fingerprint = fingerprint::of(dir, &files)?;
     let provider = Provider {
         name: NAME,
         version: format!("libraries {fingerprint:016x}"),
@@ -154,7 +159,7 @@ fn link(dir: &Path, bridge: &Bridge, out: &Path) -> Result<(), String> {
         compiler: "not known: linked, not compiled here".to_owned(),
     };
     shim::compile(SHIM, bridge, &includes, &provider, out)?;
-    for line in shim::link_lines(SHIM, out) {
+    for line in provider::link_lines(SHIM, out) {
         println!("{line}");
     }
     let shared = out.join("shared");
