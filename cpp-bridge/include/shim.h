@@ -1,0 +1,57 @@
+// The C++ side of the bridge as cxx sees it: one engine, no type of llama.h.
+//
+// Compiled by the bridge (with the glue) and by each provider (with the shim), so nothing here may
+// depend on which reference stands behind it. Every function may throw a std::exception, which cxx
+// turns into an `Err`; ids, lengths and positions are checked before llama.cpp sees them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "rust/cxx.h"
+
+namespace bitnet_bridge {
+
+struct RawBuild;
+struct RawSettings;
+struct RawTensor;
+struct RawTimings;
+
+// Model and context of one loaded file.
+class Engine {
+  public:
+    struct Impl;
+
+    explicit Engine(std::unique_ptr<Impl> impl);
+    ~Engine();
+    Engine(const Engine &) = delete;
+    Engine & operator=(const Engine &) = delete;
+
+    uint32_t vocab_size() const;
+    uint32_t trained_context() const;
+    int64_t bos() const;  // -1: the model has none
+    int64_t eos() const;  // -1: the model has none
+    bool adds_bos() const;
+    rust::String description() const;
+    RawTimings timings() const;
+
+    rust::Vec<uint32_t> tokenize(rust::Str text, bool add_special, bool parse_special) const;
+    rust::Vec<uint8_t> detokenize(rust::Slice<const uint32_t> ids) const;
+
+    // `out` holds ids.size() rows of vocab_size() values.
+    void logits(rust::Slice<const uint32_t> ids, rust::Slice<float> out);
+    void logits_by_step(rust::Slice<const uint32_t> ids, rust::Slice<float> out);
+    // The three outputs hold one entry, one row and one entry per step.
+    void generate(rust::Slice<const uint32_t> prompt, rust::Slice<uint32_t> ids,
+                  rust::Slice<float> rows, rust::Slice<uint64_t> nanos);
+    rust::Vec<RawTensor> capture(rust::Slice<const uint32_t> ids, const rust::Vec<rust::String> & names);
+
+  private:
+    std::unique_ptr<Impl> impl_;
+};
+
+std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings & settings);
+RawBuild build_info();
+rust::String log_tail();
+
+}  // namespace bitnet_bridge

@@ -1,0 +1,62 @@
+//! How a reference is asked to compute. The default is the reproducible way.
+
+use crate::ffi::bridge::{RawCacheType, RawSettings};
+
+/// Type of the values in one half of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CacheType {
+    /// 32-bit floats: what was computed is what is read back.
+    F32,
+    /// 16-bit floats, rounded to nearest even when stored.
+    F16,
+}
+
+/// Settings of a [`Reference`](crate::Reference).
+///
+/// Not adjustable, because a comparison rests on it: causal attention on, flash attention off (it
+/// rounds K and V to F16), weights not repacked, nothing on a GPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Positions that the KV cache holds, at least 1. More ids are refused.
+    pub context: u32,
+    /// Compute threads, 1 to 512. The result does not depend on it.
+    pub threads: u32,
+    /// Positions computed in one graph, at least 1; longer inputs are split. [`capture`] takes no
+    /// more ids than this. bitnet.cpp keeps `rows / threads × micro_batch` floats on the stack of
+    /// each thread, so that values far above the default end in a stack overflow.
+    ///
+    /// [`capture`]: crate::Reference::capture
+    pub micro_batch: u32,
+    /// Type of the cached keys.
+    pub key_cache: CacheType,
+    /// Type of the cached values. bitnet.cpp works with F16 only.
+    pub value_cache: CacheType,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            context: 2048,
+            threads: 1,
+            micro_batch: 256,
+            key_cache: CacheType::F32,
+            value_cache: CacheType::F16,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn to_raw(&self) -> RawSettings {
+        let cache = |kind| match kind {
+            CacheType::F32 => RawCacheType::F32,
+            CacheType::F16 => RawCacheType::F16,
+        };
+        RawSettings {
+            context: self.context,
+            threads: self.threads,
+            micro_batch: self.micro_batch,
+            key_cache: cache(self.key_cache),
+            value_cache: cache(self.value_cache),
+        }
+    }
+}
