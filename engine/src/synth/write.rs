@@ -17,6 +17,9 @@ use crate::quant::{i2_s, q6_k};
 const LOGIT_DEVIATION: f32 = 4.0;
 /// Gain of the query and key projections: scores deviate by its square, so attention is selective.
 const ATTENTION_GAIN: f64 = std::f64::consts::SQRT_2;
+/// Gain of what each block adds to the residual stream. With a tied head, an embedding that weighs
+/// much in the stream makes the model repeat its last token.
+const RESIDUAL_GAIN: f64 = 2.0;
 /// Rows made together, by all cores.
 const ROWS_AT_ONCE: usize = 1024;
 
@@ -131,14 +134,14 @@ fn tensors(spec: &SynthSpec, d: &Dimensions, vocab_size: usize) -> Vec<Tensor> {
         let name = |part: &str| format!("blk.{i}.{part}.weight");
         all.extend([
             norm(name("attn_norm"), width),
-            matrix(name("ffn_down"), width, ff, 1.0),
+            matrix(name("ffn_down"), width, ff, RESIDUAL_GAIN),
             norm(name("ffn_sub_norm"), ff),
             matrix(name("ffn_gate"), ff, width, 1.0),
             matrix(name("ffn_up"), ff, width, 1.0),
             norm(name("ffn_norm"), width),
             norm(name("attn_sub_norm"), width),
             matrix(name("attn_k"), kv, width, ATTENTION_GAIN),
-            matrix(name("attn_output"), width, width, 1.0),
+            matrix(name("attn_output"), width, width, RESIDUAL_GAIN),
             matrix(name("attn_q"), width, width, ATTENTION_GAIN),
             matrix(name("attn_v"), kv, width, 1.0),
         ]);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub mod engine;
 pub mod protocol;
 pub mod serve;
 pub mod worker;
@@ -100,7 +101,7 @@ pub struct Generation {
     pub ids: Vec<u32>,
     /// Row `i` is the distribution that `ids[i]` was chosen from.
     pub logits: Logits,
-    /// Wall time of each step in nanoseconds.
+    /// Wall time of each step in nanoseconds; the first one includes the prompt.
     pub nanos: Vec<u64>,
 }
 
@@ -165,7 +166,9 @@ pub enum BackendError {
 
 /// An engine that can be compared.
 ///
-/// A backend holds at most one open model; every computing call starts from an empty KV cache.
+/// A backend holds at most one open model; every computing call starts from an empty KV cache. All
+/// calls but [`Backend::identity`] and [`Backend::open`] need an open model; a failed `open` leaves
+/// none.
 pub trait Backend: Send {
     /// Who computes.
     fn identity(&self) -> &Identity;

@@ -1,0 +1,215 @@
+//! Our own engine, in this process, as a backend. It adds no arithmetic of its own.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bitnet_engine::gguf::GgufFile;
+use bitnet_engine::kernels::{Isa, Kernels};
+use bitnet_engine::model::{Config, LogitsOf, Model, ModelError, Tap, Tensor};
+use bitnet_engine::sample::greedy;
+use bitnet_engine::session::Session;
+
+use super::{
+    Backend, BackendError, Feed, Generation, Identity, Logits, ModelFacts, NamedTensor,
+    OpenRequest, TokenizeOptions,
+};
+
+/// Name of our engine in identities and messages.
+pub const NAME: &str = "bitnet-engine";
+
+/// Our engine with at most one open model.
+pub struct EngineBackend {
+    identity: Identity,
+    open: Option<Open>,
+}
+
+struct Open {
+    request: OpenRequest,
+    model: Arc<Model>,
+    session: Session,
+}
+
+impl Default for EngineBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EngineBackend {
+    /// The engine without a model.
+    pub fn new() -> Self {
+        let identity = Identity {
+            name: NAME.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            source: "this workspace".into(),
+            build: format!("best instruction set here: {}", Isa::best()),
+        };
+        Self { identity, open: None }
+    }
+
+    /// Opens `request` with hyper-parameters changed by `change`: how tests put a known fault into
+    /// the computation.
+    ///
+    /// # Errors
+    /// As for [`Backend::open`].
+    pub fn open_changed(
+        &mut self,
+        request: &OpenRequest,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<ModelFacts, BackendError> {
+        let kernels = kernels(request.isa.as_deref())?;
+        self.open = None;
+        let load = || -> Result<Model, ModelError> {
+            let file = Arc::new(GgufFile::open(&request.model)?);
+            let mut config = Config::from_file(&file)?;
+            change(&mut config);
+            Model::load(&file, config, kernels)
+        };
+        let model = Arc::new(load().map_err(refused)?);
+        self.start(request, model)
+    }
+
+    fn start(
+        &mut self,
+        request: &OpenRequest,
+        model: Arc<Model>,
+    ) -> Result<ModelFacts, BackendError> {
+        let threads = NonZeroUsize::new(request.threads)
+            .ok_or_else(|| BackendError::Refused("0 threads compute nothing".into()))?;
+        let session = Session::new(&model, request.context, threads).map_err(refused)?;
+        let (config, tokenizer) = (model.config(), model.tokenizer());
+        let facts = ModelFacts {
+            vocab_size: config.vocab_size,
+            context_length: config.context_length,
+            bos: tokenizer.bos(),
+            eos: tokenizer.eos(),
+        };
+        self.open = Some(Open { request: request.clone(), model, session });
+        Ok(facts)
+    }
+
+    fn model(&self) -> Result<&Model, BackendError> {
+        Ok(&self.open.as_ref().ok_or_else(no_model)?.model)
+    }
+
+    fn fresh(&mut self) -> Result<&mut Session, BackendError> {
+        let open = self.open.as_mut().ok_or_else(no_model)?;
+        open.session.clear();
+        Ok(&mut open.session)
+    }
+}
+
+impl Backend for EngineBackend {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn open(&mut self, request: &OpenRequest) -> Result<ModelFacts, BackendError> {
+        // The weights stay when only the session's settings change.
+        let loaded = self.open.take().filter(|open| {
+            open.request.model == request.model && open.request.isa == request.isa
+        });
+        match loaded {
+            Some(open) => self.start(request, open.model),
+            None => self.open_changed(request, |_| ()),
+        }
+    }
+
+    fn tokenize(&mut self, text: &str, options: TokenizeOptions) -> Result<Vec<u32>, BackendError> {
+        let tokenizer = self.model()?.tokenizer();
+        tokenizer.encode(text, options.add_special, options.parse_special).map_err(refused)
+    }
+
+    fn detokenize(&mut self, ids: &[u32]) -> Result<Vec<u8>, BackendError> {
+        self.model()?.tokenizer().decode(ids).map_err(refused)
+    }
+
+    fn logits(&mut self, ids: &[u32], feed: Feed) -> Result<Logits, BackendError> {
+        let vocab_size = self.model()?.config().vocab_size;
+        let session = self.fresh()?;
+        let values = match feed {
+            Feed::Prefill => session.prefill(ids, LogitsOf::All).map_err(refused)?,
+            Feed::Steps => {
+                let mut values = Vec::with_capacity(ids.len() * vocab_size);
+                for id in ids {
+                    values.extend_from_slice(session.step(*id).map_err(refused)?);
+                }
+                values
+            }
+        };
+        Ok(Logits { vocab_size, values })
+    }
+
+    fn generate(&mut self, prompt: &[u32], steps: usize) -> Result<Generation, BackendError> {
+        let vocab_size = self.model()?.config().vocab_size;
+        let session = self.fresh()?;
+        let (mut ids, mut nanos) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
+        let mut values = Vec::with_capacity(steps * vocab_size);
+        for step in 0..steps {
+            let start = Instant::now();
+            let row = match step {
+                0 => session.prefill(prompt, LogitsOf::Last).map_err(refused)?,
+                _ => session.step(ids[step - 1]).map_err(refused)?.to_vec(),
+            };
+            ids.push(greedy(&row).map_err(refused)?);
+            nanos.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            values.extend_from_slice(&row);
+        }
+        Ok(Generation { ids, logits: Logits { vocab_size, values }, nanos })
+    }
+
+    fn tap(&mut self, ids: &[u32], names: &[String]) -> Result<Vec<NamedTensor>, BackendError> {
+        let mut collector = Collector { names, tensors: Vec::new() };
+        self.fresh()?
+            .prefill_tapped(ids, LogitsOf::All, Some(&mut collector))
+            .map_err(refused)?;
+        Ok(collector.tensors)
+    }
+}
+
+/// Puts the chunks of wanted tensors together.
+struct Collector<'a> {
+    names: &'a [String],
+    tensors: Vec<NamedTensor>,
+}
+
+impl Tap for Collector<'_> {
+    fn tensor(&mut self, tensor: Tensor<'_>) {
+        let name = match tensor.layer {
+            Some(layer) => format!("{}-{layer}", tensor.name),
+            None => tensor.name.to_owned(),
+        };
+        if !self.names.contains(&name) {
+            return;
+        }
+        let same = |t: &&mut NamedTensor| t.name == name && t.occurrence == tensor.occurrence;
+        match self.tensors.iter_mut().find(same) {
+            Some(seen) => {
+                seen.values.extend_from_slice(tensor.values);
+                seen.shape[1] += tensor.values.len() / tensor.columns;
+            }
+            None => self.tensors.push(NamedTensor {
+                name,
+                occurrence: tensor.occurrence,
+                shape: [tensor.columns, tensor.values.len() / tensor.columns, 1, 1],
+                values: tensor.values.to_vec(),
+            }),
+        }
+    }
+}
+
+fn kernels(isa: Option<&str>) -> Result<&'static Kernels, BackendError> {
+    let Some(name) = isa else { return Ok(Kernels::best()) };
+    let isa = name.parse::<Isa>().map_err(BackendError::Refused)?;
+    Kernels::for_isa(isa)
+        .ok_or_else(|| BackendError::Refused(format!("this processor has no {isa}")))
+}
+
+fn no_model() -> BackendError {
+    BackendError::Refused(format!("{NAME}: no model is open"))
+}
+
+fn refused(error: impl std::error::Error) -> BackendError {
+    BackendError::Refused(error.to_string())
+}
