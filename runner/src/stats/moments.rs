@@ -111,9 +111,12 @@ mod tests {
 
     #[test]
     fn student_t_matches_the_table() {
-        for (degrees, share, table) in
-            [(7, 0.975, 2.364_624), (1, 0.975, 12.706_205), (30, 0.95, 1.697_261), (9, 0.99, 2.821_438)]
-        {
+        for (degrees, share, table) in [
+            (7, 0.975, 2.364_624),
+            (1, 0.975, 12.706_205),
+            (30, 0.95, 1.697_261),
+            (9, 0.99, 2.821_438),
+        ] {
             let got = student_t(degrees, share).unwrap();
             assert!((got - table).abs() < 2e-6, "t({degrees}, {share}) = {got}, table {table}");
         }
@@ -146,7 +149,10 @@ mod tests {
         let got = paired_mean((1..=8).map(f64::from)).unwrap();
         let half = 2.364_624 * 6f64.sqrt() / 8f64.sqrt();
         let interval = got.interval.unwrap();
-        assert!((interval.low - (4.5 - half)).abs() < 1e-5 && (interval.high - (4.5 + half)).abs() < 1e-5);
+        assert!(
+            (interval.low - (4.5 - half)).abs() < 1e-5
+                && (interval.high - (4.5 + half)).abs() < 1e-5
+        );
     }
 
     #[test]
@@ -159,7 +165,11 @@ mod tests {
         assert!((got.mean - mean).abs() < 1e-12);
         assert!((got.standard_error.unwrap() - se).abs() < 1e-12);
         assert_eq!(got.count, 3);
-        assert_eq!(ln_perplexity_ratio(&[&[0.1], &[]]), None, "an empty prompt is not averaged away");
+        assert_eq!(
+            ln_perplexity_ratio(&[&[0.1], &[]]),
+            None,
+            "an empty prompt is not averaged away"
+        );
         assert_eq!(ln_perplexity_ratio(&[&[0.1, 0.3]]).unwrap().count, 2);
     }
 }

@@ -77,7 +77,10 @@ mod tests {
             (1, 29, 0.0061, 0.1718),
         ] {
             let got = wilson(k, n, z_two_sided(0.95)).unwrap();
-            assert!((got.low - low).abs() < 6e-5 && (got.high - high).abs() < 6e-5, "{k}/{n}: {got:?}");
+            assert!(
+                (got.low - low).abs() < 6e-5 && (got.high - high).abs() < 6e-5,
+                "{k}/{n}: {got:?}"
+            );
         }
     }
 

@@ -100,8 +100,15 @@ mod tests {
     fn type_7_quantiles_are_those_of_r() {
         // R: quantile(c(1, 2, 4, 8, 16), c(0, .1, .25, .5, .9, .99, 1), type = 7)
         let s = sample(&[16.0, 1.0, 8.0, 2.0, 4.0]);
-        let cases =
-            [(0.0, 1.0), (0.1, 1.4), (0.25, 2.0), (0.5, 4.0), (0.9, 12.8), (0.99, 15.68), (1.0, 16.0)];
+        let cases = [
+            (0.0, 1.0),
+            (0.1, 1.4),
+            (0.25, 2.0),
+            (0.5, 4.0),
+            (0.9, 12.8),
+            (0.99, 15.68),
+            (1.0, 16.0),
+        ];
         for (q, want) in cases {
             assert!((s.quantile(q) - want).abs() < 1e-12, "q {q}: {} not {want}", s.quantile(q));
         }
