@@ -23,6 +23,30 @@ pub struct NllPair {
     pub reference: f64,
     /// The test's.
     pub test: f64,
+    /// The token comes from given text and not from the reference's own greedy choice.
+    pub text: bool,
+}
+
+/// The ids that follow the compared rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets<'a> {
+    /// `ids[i]` follows row `i`; the last row may have none.
+    pub ids: &'a [u32],
+    /// How many of them, from the first on, are given text. The rest are the reference's own choices,
+    /// which favour it: they are no sample to take a perplexity from.
+    pub text: usize,
+}
+
+impl<'a> Targets<'a> {
+    /// All of them from a given text.
+    pub fn of_text(ids: &'a [u32]) -> Self {
+        Self { ids, text: ids.len() }
+    }
+
+    /// All of them the reference's greedy choices.
+    pub fn chosen(ids: &'a [u32]) -> Self {
+        Self { ids, text: 0 }
+    }
 }
 
 /// One position, reference `r` against test `t`, with `p = softmax(r)` and `q = softmax(t)`.
@@ -63,28 +87,27 @@ pub struct RowMetrics {
     pub nll: Option<NllPair>,
 }
 
-/// Compares row by row. `targets[i]` is the id that follows row `i`; the last row may have none.
+/// Compares row by row.
 ///
 /// # Errors
 /// Different shapes, no rows, a reference row without spread, or targets that do not fit.
 pub fn compare_rows(
     reference: &Rows<'_>,
     test: &Rows<'_>,
-    targets: &[u32],
+    targets: &Targets<'_>,
 ) -> Result<Vec<RowMetrics>, CompareError> {
     reference.same_shape(test)?;
     let rows = reference.len();
-    if targets.len() != rows && targets.len() + 1 != rows {
+    let Targets { ids, text } = *targets;
+    if ids.len() != rows && ids.len() + 1 != rows {
         return Err(CompareError::Shape {
             what: format!("ids that follow {}", reference.label()),
-            found: format!("{} ids", targets.len()),
+            found: format!("{} ids", ids.len()),
             expected: format!("{rows}, or {} when the last row has none", rows - 1),
         });
     }
     let vocab_size = reference.vocab_size();
-    if let Some((index, id)) =
-        targets.iter().enumerate().find(|(_, id)| **id as usize >= vocab_size)
-    {
+    if let Some((index, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= vocab_size) {
         return Err(CompareError::Id {
             what: format!("ids that follow {}", reference.label()),
             index,
@@ -95,7 +118,8 @@ pub fn compare_rows(
     let mut scratch = Scratch::default();
     let mut metrics = Vec::with_capacity(rows);
     for row in 0..rows {
-        let place = Place { rows: reference, row, target: targets.get(row).copied() };
+        let place =
+            Place { rows: reference, row, target: ids.get(row).map(|id| (*id, row < text)) };
         metrics.push(scratch.compare(reference.row(row), test.row(row), &place)?);
     }
     Ok(metrics)
@@ -104,7 +128,8 @@ pub fn compare_rows(
 struct Place<'a> {
     rows: &'a Rows<'a>,
     row: usize,
-    target: Option<u32>,
+    /// The next id, and whether it is given text.
+    target: Option<(u32, bool)>,
 }
 
 impl Place<'_> {
@@ -155,9 +180,10 @@ impl Scratch {
         self.order(r, t);
         let (slope, slope_error) = self.slope(r, t, &sums);
         let offset = ln_z_reference - ln_z_test;
-        let nll = place.target.map(|id| NllPair {
+        let nll = place.target.map(|(id, text)| NllPair {
             reference: ln_z_reference - f64::from(r[id as usize]),
             test: ln_z_test - f64::from(t[id as usize]),
+            text,
         });
         Ok(RowMetrics {
             position: place.position(),
@@ -183,9 +209,9 @@ impl Scratch {
         if r.iter().all(|v| *v == r[0]) {
             return Err(place.constant());
         }
-        let nll = place.target.map(|id| {
+        let nll = place.target.map(|(id, text)| {
             let nll = softmax_terms(r, &mut self.p) - f64::from(r[id as usize]);
-            NllPair { reference: nll, test: nll }
+            NllPair { reference: nll, test: nll, text }
         });
         let top = argmax(r);
         Ok(RowMetrics {

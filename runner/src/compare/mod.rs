@@ -21,7 +21,7 @@ pub use error::CompareError;
 pub use explain::{damage_in_words, escape_piece, explain, one_line};
 pub use gate::{Finding, Path, Rung, Severity};
 pub use greedy::{Flip, FreeRun, GreedyReport, Tau, judge_free_run, judge_greedy};
-pub use metrics::{NllPair, RowMetrics, SLOPE_TOKENS, TOP_TOKENS, compare_rows};
+pub use metrics::{NllPair, RowMetrics, SLOPE_TOKENS, TOP_TOKENS, Targets, compare_rows};
 pub use noise::{NoisePair, NoiseProfile};
 pub use rows::Rows;
 pub use summary::{Extreme, Rate, Summary, summarise};

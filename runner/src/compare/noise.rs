@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompareError, Rows, compare_rows,
+    CompareError, Rows, Targets, compare_rows,
     metrics::TOP_TOKENS,
     rows::{key_id, select_top},
 };
@@ -39,7 +39,7 @@ impl NoiseProfile {
     /// # Errors
     /// Whatever makes the two incomparable; see [`compare_rows`].
     pub fn measure(once: &Rows<'_>, again: &Rows<'_>) -> Result<Self, CompareError> {
-        let metrics = compare_rows(once, again, &vec![0; once.len()])?;
+        let metrics = compare_rows(once, again, &Targets::chosen(&vec![0; once.len()]))?;
         let mut keys = Vec::new();
         let mut single = Vec::with_capacity(once.len() * TOP_TOKENS);
         let mut pairs = Vec::with_capacity(once.len() * PAIR_TOKENS * (PAIR_TOKENS - 1) / 2);

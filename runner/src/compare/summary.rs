@@ -85,7 +85,8 @@ pub struct Summary {
     pub top1: Rate,
     /// Mean Jaccard index of the best 10 tokens.
     pub mean_top10_overlap: f64,
-    /// `ln(PPL_test/PPL_ref)` on the forced ids; none when no row has a next token.
+    /// `ln(PPL_test/PPL_ref)` on given text, that is without the reference's own choices; none when
+    /// no row is followed by text.
     pub ln_ppl_ratio: Option<PairedMean>,
 }
 
@@ -98,8 +99,12 @@ pub fn summarise(rows: &[RowMetrics]) -> Option<Summary> {
     let nmse = column(|r| r.nmse)?;
     let cosine = column(|r| r.centred_cosine)?;
     let agreeing = rows.iter().filter(|r| r.reference_top == r.test_top).count();
-    let nll: Vec<f64> =
-        rows.iter().filter_map(|r| r.nll.map(|pair| pair.test - pair.reference)).collect();
+    let nll: Vec<f64> = rows
+        .iter()
+        .filter_map(|r| r.nll)
+        .filter(|n| n.text)
+        .map(|n| n.test - n.reference)
+        .collect();
     if nll.iter().any(|gap| !gap.is_finite()) {
         return None;
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompareError, Contract, Finding, FreeRun, GreedyReport, Metric, NoisePair, NoiseProfile, Path,
-    RowMetrics, Rows, Rung, Severity, Summary, Tau, TokenComparison, Tokenised, Tolerance,
+    RowMetrics, Rows, Rung, Severity, Summary, Targets, Tau, TokenComparison, Tokenised, Tolerance,
     compare_rows, compare_tokens, gate, judge_free_run, judge_greedy, summarise,
 };
 
@@ -266,7 +266,7 @@ pub fn judge(input: &ParityInput<'_>, tolerance: &Tolerance) -> Result<Verdict, 
     if let Some((reference, test)) = &input.tokens {
         verdict.tokens = Some(compare_tokens(reference, test)?);
     }
-    let prefill_rows = compare_rows(&reference, &test, &ids[1..])?;
+    let prefill_rows = compare_rows(&reference, &test, &Targets { ids: &ids[1..], text: first })?;
     if !chosen.is_empty() {
         reference_steps.same_shape(&test_steps)?;
         let own = |prefill: &Rows<'_>, steps: &Rows<'_>| {
@@ -292,7 +292,7 @@ pub fn judge(input: &ParityInput<'_>, tolerance: &Tolerance) -> Result<Verdict, 
     let greedy = judge_greedy(&reference, &test, None, &tau)?;
     verdict.paths.push(path_result(Path::Prefill, prefill_rows, greedy)?);
     if !chosen.is_empty() {
-        let decode_rows = compare_rows(&reference_steps, &test_steps, chosen)?;
+        let decode_rows = compare_rows(&reference_steps, &test_steps, &Targets::chosen(chosen))?;
         let greedy = judge_greedy(&reference_steps, &test_steps, Some(chosen), &tau)?;
         verdict.paths.push(path_result(Path::Decode, decode_rows, greedy)?);
     }
@@ -405,7 +405,8 @@ pub fn judge_self(
             expected: format!("{}, one an id from position {first_position} on", fed.len()),
         });
     }
-    let rows = compare_rows(&expected, &actual, fed.get(1..).unwrap_or_default())?;
+    let rows =
+        compare_rows(&expected, &actual, &Targets::of_text(fed.get(1..).unwrap_or_default()))?;
     let noise = input.noise.map(|own| NoisePair { reference: own.clone(), test: own.clone() });
     let tau = tie_limit(tolerance, noise.as_ref());
     let greedy = judge_greedy(&expected, &actual, None, &tau)?;
