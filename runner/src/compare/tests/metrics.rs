@@ -280,3 +280,30 @@ fn a_scale_error_too_small_for_one_row_shows_in_the_mean() {
         s.slope_shown
     );
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        failure_persistence: None,
+        ..proptest::test_runner::Config::with_cases(256)
+    })]
+
+    #[test]
+    fn figures_keep_their_bounds_and_ignore_a_shift(
+        pairs in proptest::collection::vec((-40i16..40, -40i16..40), 2..200),
+        shift in -64i16..64,
+    ) {
+        // Whole numbers: a shift of them is exact, so what must not change must not change at all.
+        let r: Vec<f32> = pairs.iter().map(|p| f32::from(p.0)).collect();
+        let t: Vec<f32> = pairs.iter().map(|p| f32::from(p.1)).collect();
+        let moved: Vec<f32> = t.iter().map(|v| v + f32::from(shift)).collect();
+        proptest::prop_assume!(r.iter().any(|v| *v != r[0]));
+        let (m, s) = (compare(&r, &t), compare(&r, &moved));
+        proptest::prop_assert!(m.kl >= 0.0 && (0.0..=1.0 + 1e-12).contains(&m.total_variation));
+        proptest::prop_assert!((-1.0..=1.0).contains(&m.centred_cosine) && m.nmse >= 0.0);
+        // Pinsker: TV ≤ √(KL/2).
+        proptest::prop_assert!(m.total_variation <= (m.kl / 2.0).sqrt() + 1e-9);
+        proptest::prop_assert!((m.kl - s.kl).abs() <= 1e-9 * m.kl + 1e-12);
+        proptest::prop_assert!((m.nmse - s.nmse).abs() <= 1e-9 * (1.0 + m.nmse));
+        proptest::prop_assert_eq!((m.test_top, m.top10_overlap), (s.test_top, s.top10_overlap));
+    }
+}
