@@ -1,1 +1,35 @@
-//! Comparison.
+//! Turns outputs of two engines into a verdict: pure functions over slices and numbers that open no
+//! file, print nothing and know neither suites nor engines.
+
+mod contract;
+mod controls;
+mod error;
+mod explain;
+mod finding;
+mod gate;
+mod greedy;
+mod judge;
+mod metrics;
+mod noise;
+mod rows;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod tolerance;
+mod verdict;
+
+pub use contract::{Contract, Policy};
+pub use controls::Control;
+pub use error::CompareError;
+pub use explain::{damage_in_words, escape_piece, explain, one_line};
+pub use finding::{Finding, Path, Rung, Severity};
+pub use greedy::{Flip, FreeRun, GreedyReport, Tau, judge_free_run, judge_greedy};
+pub use judge::{ParityInput, SelfInput, SelfRequirement, judge, judge_self};
+pub use metrics::{NllPair, RowMetrics, SLOPE_TOKENS, TOP_TOKENS, Targets, compare_rows};
+pub use noise::{NoisePair, NoiseProfile};
+pub use rows::Rows;
+pub use summary::{Extreme, Rate, Summary, summarise};
+pub use tokens::{TokenComparison, TokenDifference, Tokenised, compare_tokens};
+pub use tolerance::{Line, Metric, Sense, Tolerance, ToleranceError, contracts_markdown, table};
+pub use verdict::{PathResult, Verdict, Word};
