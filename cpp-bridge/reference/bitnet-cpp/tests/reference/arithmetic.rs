@@ -14,11 +14,12 @@ const KV: usize = HEAD_SIZE * KV_HEADS;
 const EPSILON: f32 = 1e-5;
 const ROPE_BASE: f32 = 500_000.0;
 
+#[expect(clippy::print_stderr, reason = "says why nothing is compared")]
 fn is_our_avx2_build() -> bool {
     let info = build_info();
     let ours = info.flags.contains("-march=x86-64-v3");
     if !ours {
-        println!("not the AVX2 build of this package, nothing to compare with: {}", info.flags);
+        eprintln!("not the AVX2 build of this package, nothing to compare with: {}", info.flags);
     }
     ours
 }
