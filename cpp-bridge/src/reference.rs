@@ -28,7 +28,7 @@ pub struct BuildInfo {
 /// What the reference itself counts since its context was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timings {
-    /// Milliseconds for loading the model.
+    /// Milliseconds from the start of loading to the end of the first batch.
     pub load_ms: f64,
     /// Milliseconds in batches of more than one id.
     pub prefill_ms: f64,

@@ -114,7 +114,7 @@ fn build(unit: &Unit) -> cc::Build {
     build.cpp(unit.cpp).std(if unit.cpp { "c++17" } else { "gnu11" });
     // Fixed, so that a debug build of the workspace measures the same reference as a release build.
     build.opt_level(3).debug(false).warnings(false).pic(true);
-    for flag in ARITHMETIC.into_iter().chain(["-w"]) {
+    for flag in ARITHMETIC {
         build.flag(flag);
     }
     for flag in &unit.flags {

@@ -166,7 +166,8 @@ fn openmp(libraries: &[Library]) -> Result<Option<&'static str>, String> {
 }
 
 fn list(dirs: &[&str]) -> String {
-    dirs.join(", ")
+    let named = |dir: &&str| if *dir == "." { "the directory itself" } else { *dir }.to_owned();
+    dirs.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 /// Makes every shared library of `from` appear in `to`, versioned names included: the libraries find

@@ -154,7 +154,8 @@ impl Tokenizer {
     /// The bytes that ids stand for: their pieces one after another. Special ids give their text.
     ///
     /// The space that SentencePiece puts before a text is taken off the first piece, so that
-    /// decoding an encoded text gives the text back. No other clean-up.
+    /// decoding an encoded text gives the text back; as in llama.cpp, also where the text began
+    /// with a user-defined token of spaces, which had no space put before it. No other clean-up.
     ///
     /// # Errors
     /// [`TokenizerError::UnknownId`].

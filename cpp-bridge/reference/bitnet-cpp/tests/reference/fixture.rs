@@ -21,9 +21,17 @@ pub const EOS: u32 = BOS + 1;
 const ALIGNMENT: usize = 32;
 const F32: u32 = 0;
 const F16: u32 = 1;
+const Q6_K: u32 = 14;
 const I2_S: u32 = 36;
 
 const MERGED: [&str; 8] = ["Ġthe", "Ġcat", "Ġsat", "Ġon", "he", "hello", "Ġworld", "ing"];
+
+/// Type of the embedding table, which is also the output head.
+#[derive(Debug, Clone, Copy)]
+pub enum Head {
+    F16,
+    Q6K,
+}
 
 /// The model in a directory that lives as long as this.
 pub struct Model {
@@ -32,8 +40,13 @@ pub struct Model {
 
 impl Model {
     pub fn new() -> Self {
+        Self::with_head(Head::F16)
+    }
+
+    pub fn with_head(head: Head) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(directory.path().join("model.gguf"), bytes()).expect("room for the model");
+        let content = file(&tensors(head));
+        std::fs::write(directory.path().join("model.gguf"), content).expect("room for the model");
         Self { directory }
     }
 
@@ -53,10 +66,15 @@ impl Model {
     }
 }
 
-/// The whole file.
+/// The whole file with an F16 head.
 pub fn bytes() -> Vec<u8> {
+    file(&tensors(Head::F16))
+}
+
+/// The tensors, by name.
+pub fn tensors(head: Head) -> Vec<(String, Tensor)> {
     let mut random = Random(7);
-    let mut tensors = vec![("token_embd.weight".to_owned(), table(&mut random))];
+    let mut tensors = vec![("token_embd.weight".to_owned(), table(&mut random, head))];
     tensors.push(("output_norm.weight".to_owned(), norm(&mut random, EMBEDDING)));
     let kv = EMBEDDING / HEADS * KV_HEADS;
     for layer in 0..LAYERS {
@@ -74,6 +92,10 @@ pub fn bytes() -> Vec<u8> {
         add("ffn_down", matrix(&mut random, EMBEDDING, FEED_FORWARD));
         add("ffn_sub_norm", norm(&mut random, FEED_FORWARD));
     }
+    tensors
+}
+
+fn file(tensors: &[(String, Tensor)]) -> Vec<u8> {
     let metadata = metadata();
     let mut file = b"GGUF".to_vec();
     file.extend(3_u32.to_le_bytes());
@@ -84,7 +106,7 @@ pub fn bytes() -> Vec<u8> {
         file.extend(value);
     }
     let mut data = Vec::new();
-    for (name, tensor) in &tensors {
+    for (name, tensor) in tensors {
         data.resize(data.len().next_multiple_of(ALIGNMENT), 0);
         text(&mut file, name);
         file.extend((tensor.extents.len() as u32).to_le_bytes());
@@ -100,11 +122,12 @@ pub fn bytes() -> Vec<u8> {
     file
 }
 
-struct Tensor {
+/// One tensor as the file holds it.
+pub struct Tensor {
     /// Innermost first.
-    extents: Vec<usize>,
+    pub extents: Vec<usize>,
     kind: u32,
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 fn metadata() -> Vec<(String, Vec<u8>)> {
@@ -177,10 +200,24 @@ fn byte_character(byte: u8) -> char {
     char::from_u32(256 + before).expect("a character below U+0200")
 }
 
-fn table(random: &mut Random) -> Tensor {
-    let values = (0..VOCABULARY * EMBEDDING)
-        .flat_map(|_| f16::from_f32(0.1 * random.normal()).to_le_bytes());
-    Tensor { extents: vec![EMBEDDING, VOCABULARY], kind: F16, bytes: values.collect() }
+fn table(random: &mut Random, head: Head) -> Tensor {
+    let (kind, bytes) = match head {
+        Head::F16 => {
+            let values = (0..VOCABULARY * EMBEDDING).map(|_| f16::from_f32(0.1 * random.normal()));
+            (F16, values.flat_map(f16::to_le_bytes).collect())
+        }
+        // One block of 256 values a row: low bits, high bits, scales, block scale.
+        Head::Q6K => {
+            let block = |_| {
+                let mut block: Vec<u8> = (0..192).map(|_| random.next() as u8).collect();
+                block.extend((0..16).map(|_| 20 + random.below(80)));
+                block.extend(f16::from_f32(1e-4).to_le_bytes());
+                block
+            };
+            (Q6_K, (0..VOCABULARY).flat_map(block).collect())
+        }
+    };
+    Tensor { extents: vec![EMBEDDING, VOCABULARY], kind, bytes }
 }
 
 fn norm(random: &mut Random, length: usize) -> Tensor {
