@@ -201,7 +201,7 @@ fn a_byte_without_a_token_is_an_error_with_its_place() {
     let tokenizer = parts.build().unwrap();
     assert_eq!(
         tokenizer.encode("a é", false, false).unwrap_err(),
-        TokenizerError::NoTokenForByte { byte: 0xC3, offset: 3 }
+        TokenizerError::NoTokenForByte { byte: 0xC3, offset: 2 }
     );
 }
 

@@ -144,10 +144,10 @@ impl Tokenizer {
                 }
                 Ok(())
             }
-            Algorithm::SentencePiece(spm) if self.add_space_prefix && after_special => {
-                spm.encode_text(&self.vocabulary, queue, &format!(" {text}"), ids)
+            Algorithm::SentencePiece(spm) => {
+                let prefix = self.add_space_prefix && after_special;
+                spm.encode_text(&self.vocabulary, queue, text, prefix, ids)
             }
-            Algorithm::SentencePiece(spm) => spm.encode_text(&self.vocabulary, queue, text, ids),
         }
     }
 

@@ -186,7 +186,11 @@ fn tile<'t>(mut text: &'t str, next: impl Fn(&str) -> usize, out: &mut Vec<&'t s
 
 /// `[class]+` and what lies between.
 fn runs<'t>(text: &'t str, is: impl Fn(char) -> bool, out: &mut Vec<&'t str>) {
-    tile(text, |rest| prefix(rest, &is).max(prefix(rest, |c| !is(c))), out);
+    let next = |rest: &str| match prefix(rest, &is) {
+        0 => prefix(rest, |c| !is(c)),
+        matching => matching,
+    };
+    tile(text, next, out);
 }
 
 /// `[class]` and what lies between.

@@ -61,15 +61,19 @@ impl SentencePiece {
         Ok(Self { priorities, longest })
     }
 
-    /// Appends the tokens of a text, whose spaces are not yet marked.
+    /// Appends the tokens of a text, with a space put before it if `prefix` says so.
     pub(super) fn encode_text(
         &self,
         vocabulary: &Vocabulary,
         queue: &mut MergeQueue,
         text: &str,
+        prefix: bool,
         out: &mut Vec<u32>,
     ) -> Result<(), TokenizerError> {
-        let marked = text.replace(' ', SPACE_MARK.encode_utf8(&mut [0; 4]));
+        let mut marked = text.replace(' ', SPACE_MARK.encode_utf8(&mut [0; 4]));
+        if prefix {
+            marked.insert(0, SPACE_MARK);
+        }
         if marked.len() > i32::MAX as usize {
             return Err(TokenizerError::TextTooLong { bytes: marked.len() });
         }
@@ -95,7 +99,7 @@ impl SentencePiece {
                 let name = format!("<0x{byte:02X}>");
                 let id = vocabulary.find(name.as_bytes()).or_else(|| vocabulary.find(&[byte]));
                 out.push(id.ok_or_else(|| {
-                    let before = marked[..start].chars().count();
+                    let before = marked[..start].chars().count().saturating_sub(prefix.into());
                     let offset = text.chars().take(before).map(char::len_utf8).sum();
                     TokenizerError::NoTokenForByte { byte, offset }
                 })?);

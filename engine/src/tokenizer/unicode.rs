@@ -29,6 +29,8 @@ impl Class {
             'a'..='z' | 'A'..='Z' => Self::Letter,
             ' ' => Self::Whitespace,
             '0'..='9' => Self::Number,
+            '$' | '+' | '<' | '=' | '>' | '^' | '`' | '|' | '~' => Self::Other,
+            _ if c.is_ascii_punctuation() => Self::Punctuation,
             _ if c.is_whitespace() => Self::Whitespace,
             _ if added_in_unicode_16(c) => Self::Other,
             _ => Self::of_category(get_general_category(c)),
