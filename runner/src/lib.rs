@@ -1,7 +1,22 @@
 //! Runs declarative parity suites of an engine against a reference.
+//!
+//! Data goes one way, and nothing on the right is known on the left:
+//!
+//! ```text
+//! suites/*.toml ─► suite ─┐
+//! models.toml   ─► models ┴─► run ─► backend (engine | worker process) ─► outputs
+//!                              outputs ─► compare (with stats) ─► verdict ─► report
+//! ```
+//!
+//! `cmd` holds one verb of the `parity` command a file; `tests/suites.rs` is the same run as a
+//! libtest-mimic harness.
 
 pub mod backend;
+pub mod cmd;
 pub mod compare;
+pub mod exit;
 pub mod models;
+pub mod report;
+pub mod run;
 pub mod stats;
 pub mod suite;

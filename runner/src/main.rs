@@ -1,2 +1,58 @@
-//! The `parity` command.
-fn main() {}
+//! The `parity` command: parses flags and hands over to `cmd`.
+
+#![expect(clippy::print_stderr, reason = "a command prints its complaints")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bitnet_runner::cmd::{models, run, schema};
+use bitnet_runner::exit::Exit;
+use bitnet_runner::report::Colour;
+use bitnet_runner::run::Project;
+use clap::{Parser, Subcommand};
+
+/// Compares an LLM engine with a real llama.cpp, case by case.
+#[derive(Debug, Parser)]
+#[command(name = "parity", version, after_help = Exit::table())]
+struct Cli {
+    /// Folder with models.toml and suites/; found from the current one upwards if not given
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// When to colour output
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run trials of the suites
+    Run(run::RunArgs),
+    /// List models, make synthetic ones
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    /// Print the JSON schema of suite files
+    Schema,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let root = cli.root.map_or_else(
+        || {
+            let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+            Project::find_root(&here)
+        },
+        Ok,
+    );
+    let exit = match (&cli.command, root) {
+        (Command::Schema, _) => schema::execute(),
+        (_, Err(error)) => {
+            eprintln!("error: {error}");
+            Exit::Usage
+        }
+        (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
+        (Command::Models(command), Ok(root)) => models::execute(&root, command, cli.color),
+    };
+    exit.into()
+}

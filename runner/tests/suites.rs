@@ -1,2 +1,75 @@
-//! The libtest-mimic harness.
-fn main() {}
+//! The main job: every suite as individual tests. `cargo test --test suites`.
+//!
+//! One trial a case and variant, with the ids of `parity run`. It loads no model while listing, and
+//! prints nothing but libtest's lines to standard output, so that nextest can drive it. What it adds
+//! goes to standard error: why trials were ignored, and on what the result rests.
+
+#![expect(clippy::print_stderr, reason = "the run's summary goes to standard error")]
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bitnet_runner::exit::Exit;
+use bitnet_runner::report::{Summary, progress};
+use bitnet_runner::run::{Engines, Outcome, Project, Runner, Settings};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+struct Run {
+    runner: Runner,
+    summary: Summary,
+}
+
+fn main() -> ExitCode {
+    let mut args = Arguments::from_args();
+    // The engines use the cores themselves, and they are shared from trial to trial.
+    args.test_threads = Some(1);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let project = match Project::load(&root) {
+        Ok(project) => Arc::new(project),
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage.into();
+        }
+    };
+    let settings = Settings::from_environment(progress());
+    let runner = Runner::new(Arc::clone(&project), Engines::default(), settings);
+    let run = Arc::new(Mutex::new(Run { runner, summary: Summary::default() }));
+    let trials: Vec<Trial> = (0..project.trials.len())
+        .map(|index| {
+            let trial = &project.trials[index];
+            let (run, project) = (Arc::clone(&run), Arc::clone(&project));
+            Trial::ignorable_test(trial.id.clone(), move || one(&run, &project, index))
+                .with_ignored_flag(trial.ignored.is_some())
+        })
+        .collect();
+    let (listing, start) = (args.list, Instant::now());
+    let conclusion = libtest_mimic::run(&args, trials);
+    if !listing {
+        let run = run.lock().unwrap_or_else(PoisonError::into_inner);
+        let references: Vec<_> = run.runner.engines.started().collect();
+        let subject = run.runner.engines.subject.identity();
+        eprintln!("{}", run.summary.text(start.elapsed().as_secs_f64(), subject, &references));
+        if conclusion.num_ignored as usize > run.summary.ignored.len() {
+            eprintln!(
+                "  {} trials of a higher tier were not run; BITNET_TIER=integration runs them",
+                conclusion.num_ignored as usize - run.summary.ignored.len()
+            );
+        }
+    }
+    conclusion.exit_code()
+}
+
+fn one(run: &Mutex<Run>, project: &Project, index: usize) -> Result<Completion, Failed> {
+    let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+    let trial = &project.trials[index];
+    let outcome = run.runner.run(trial);
+    let model = project.lock.get(&project.case(trial).model);
+    run.summary.add(&trial.id, project.suite(trial).kind, model, &outcome);
+    match outcome {
+        Outcome::Passed { .. } => Ok(Completion::Completed),
+        Outcome::Failed { text, .. } => Err(format!("{text}\n{}", run.runner.footer(trial)).into()),
+        Outcome::Ignored { reason } => Ok(Completion::ignored_with(reason)),
+    }
+}

@@ -143,8 +143,9 @@ fn ternary_tile<const T: usize>(row: &[u8], columns: usize, activations: &[i8]) 
                 _mm256_and_si256(codes, mask),
             ];
             for t in 0..T {
+                let x = x[t][block].as_chunks::<32>().0;
                 for (g, group) in groups.into_iter().enumerate() {
-                    let products = _mm256_maddubs_epi16(group, load_i8(&x[t][4 * block + g]));
+                    let products = _mm256_maddubs_epi16(group, load_i8(&x[g]));
                     narrow[t] = _mm256_add_epi16(narrow[t], products);
                 }
             }

@@ -118,7 +118,7 @@ fn ternary_tile<const R: usize, const T: usize>(
     let rows: [&[u8]; R] = std::array::from_fn(|r| &rows[r * row_bytes..(r + 1) * row_bytes]);
     let blocks: [&[[u8; 64]]; R] = std::array::from_fn(|r| rows[r].as_chunks::<64>().0);
     let x: [&[i8]; T] = std::array::from_fn(|t| &activations[t * columns..(t + 1) * columns]);
-    let x_blocks: [&[[i8; 64]]; T] = std::array::from_fn(|t| x[t].as_chunks::<64>().0);
+    let x_blocks: [&[[i8; 256]]; T] = std::array::from_fn(|t| x[t].as_chunks::<256>().0);
     let mut acc = [[_mm512_setzero_si512(); T]; R];
     for block in 0..columns / 256 {
         let mut groups = [[_mm512_setzero_si512(); 4]; R];
@@ -132,8 +132,10 @@ fn ternary_tile<const R: usize, const T: usize>(
             ];
         }
         for t in 0..T {
+            // Four groups of 64, as the codes are laid out; one bounds check for all of them.
+            let x = x_blocks[t][block].as_chunks::<64>().0;
             for g in 0..4 {
-                let v = load_i8(&x_blocks[t][4 * block + g]);
+                let v = load_i8(&x[g]);
                 for r in 0..R {
                     acc[r][t] = _mm512_dpbusd_epi32(acc[r][t], groups[r][g], v);
                 }

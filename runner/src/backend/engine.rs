@@ -107,9 +107,10 @@ impl Backend for EngineBackend {
 
     fn open(&mut self, request: &OpenRequest) -> Result<ModelFacts, BackendError> {
         // The weights stay when only the session's settings change.
-        let loaded = self.open.take().filter(|open| {
-            open.request.model == request.model && open.request.isa == request.isa
-        });
+        let loaded = self
+            .open
+            .take()
+            .filter(|open| open.request.model == request.model && open.request.isa == request.isa);
         match loaded {
             Some(open) => self.start(request, open.model),
             None => self.open_changed(request, |_| ()),
@@ -161,9 +162,7 @@ impl Backend for EngineBackend {
 
     fn tap(&mut self, ids: &[u32], names: &[String]) -> Result<Vec<NamedTensor>, BackendError> {
         let mut collector = Collector { names, tensors: Vec::new() };
-        self.fresh()?
-            .prefill_tapped(ids, LogitsOf::All, Some(&mut collector))
-            .map_err(refused)?;
+        self.fresh()?.prefill_tapped(ids, LogitsOf::All, Some(&mut collector)).map_err(refused)?;
         Ok(collector.tensors)
     }
 }

@@ -46,7 +46,8 @@ impl Backend for ReferenceBackend {
     fn open(&mut self, request: &OpenRequest) -> Result<ModelFacts, BackendError> {
         self.open = None;
         if let Some(isa) = &request.isa {
-            let why = format!("{} is compiled for one instruction set, not {isa}", self.identity.name);
+            let why =
+                format!("{} is compiled for one instruction set, not {isa}", self.identity.name);
             return Err(BackendError::Refused(why));
         }
         let too_large = |what| BackendError::Refused(format!("the {what} does not fit an i32"));

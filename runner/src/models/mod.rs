@@ -1,5 +1,8 @@
-//! Models: what `models.toml` pins.
+//! Models: what `models.toml` pins, and the verified file behind each id.
 
 pub mod lock;
+mod stamp;
+pub mod store;
 
 pub use lock::{LockedModel, ModelLock, ModelSource, SynthSource};
+pub use store::{Progress, Store, StoreError};

@@ -1,0 +1,91 @@
+//! `parity models`: what the lock pins, and making the synthetic ones.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command prints its result and its complaints"
+)]
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::manifest;
+use crate::exit::Exit;
+use crate::models::{LockedModel, ModelLock, ModelSource, Store};
+use crate::report::{Colour, progress};
+use crate::run::ProjectError;
+
+/// Verbs of `parity models`.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the models of models.toml and where their files are
+    List,
+    /// Make synthetic models in the cache and verify them
+    Synth {
+        /// Id of the model; all synthetic ones if none is given
+        #[arg(long, value_name = "ID")]
+        id: Vec<String>,
+    },
+}
+
+/// Executes a verb for the project in `root`.
+pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
+    let lock = match ModelLock::read(&root.join("models.toml")) {
+        Ok(lock) => lock,
+        Err(error) => {
+            eprintln!("{}", manifest::text(&ProjectError::from(error), colour));
+            return Exit::Usage;
+        }
+    };
+    let store = match Store::from_environment(root) {
+        Ok(store) => store,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Environment;
+        }
+    };
+    match command {
+        ModelsCommand::List => list(&lock, &store),
+        ModelsCommand::Synth { id } => synth(&lock, &store, id),
+    }
+}
+
+fn list(lock: &ModelLock, store: &Store) -> Exit {
+    for model in lock.models() {
+        let place = store.place(model);
+        let state = if place.exists() { "present" } else { "absent" };
+        println!("{} ({}, {} bytes, {})", model.id, model.tier, model.bytes, model.license);
+        println!("    sha256 {}\n    {state}: {}", model.sha256, place.display());
+    }
+    Exit::Ok
+}
+
+fn synth(lock: &ModelLock, store: &Store, ids: &[String]) -> Exit {
+    let synthetic = |model: &&LockedModel| matches!(model.source, ModelSource::Synth(_));
+    for id in ids {
+        match lock.get(id) {
+            None => {
+                eprintln!("error: models.toml has no '{id}'; `parity models list` shows all");
+                return Exit::Usage;
+            }
+            Some(model) if !synthetic(&model) => {
+                eprintln!("error: '{id}' is not synthetic; it cannot be made here");
+                return Exit::Usage;
+            }
+            Some(_) => {}
+        }
+    }
+    let progress = progress();
+    let wanted = |model: &&LockedModel| ids.is_empty() || ids.contains(&model.id);
+    for model in lock.models().iter().filter(synthetic).filter(wanted) {
+        match store.resolve(model, &*progress) {
+            Ok(path) => println!("{}", path.display()),
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Exit::Environment;
+            }
+        }
+    }
+    Exit::Ok
+}

@@ -1,0 +1,126 @@
+//! What a run amounts to: counts, worst figures, who computed, on which bytes.
+//!
+//! Counts what it is told of; a trial that it is not told of is in no count.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::backend::Identity;
+use crate::compare::{Verdict, Word};
+use crate::models::LockedModel;
+use crate::run::Outcome;
+use crate::suite::Kind;
+
+/// Counts and worst figures of the trials so far.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// Trials that passed.
+    pub passed: usize,
+    /// Trials that failed.
+    pub failed: usize,
+    /// Trials that were not run, with the reason of each.
+    pub ignored: Vec<(String, String)>,
+    /// Parity trials by word: EXACT, MATCH, …
+    pub words: BTreeMap<&'static str, usize>,
+    /// Rows of logits compared with a reference.
+    pub rows: usize,
+    /// How many of them were equal to the bit.
+    pub bit_equal_rows: usize,
+    /// Largest mean KL of a parity trial, in nats.
+    pub worst_mean_kl: Option<f64>,
+    /// Smallest raw cosine of a position of a parity trial.
+    pub worst_cosine: Option<f64>,
+    /// Models used, with their sha256.
+    pub models: BTreeMap<String, String>,
+}
+
+impl Summary {
+    /// Adds one trial.
+    pub fn add(&mut self, id: &str, kind: Kind, model: Option<&LockedModel>, outcome: &Outcome) {
+        let verdict = match outcome {
+            Outcome::Passed { verdict, .. } => {
+                self.passed += 1;
+                verdict
+            }
+            Outcome::Failed { verdict, .. } => {
+                self.failed += 1;
+                verdict
+            }
+            Outcome::Ignored { reason } => {
+                self.ignored.push((id.to_owned(), reason.clone()));
+                return;
+            }
+        };
+        if let Some(model) = model {
+            self.models.insert(model.id.clone(), model.sha256.clone());
+        }
+        if let (Kind::Parity, Some(verdict)) = (kind, verdict) {
+            self.add_verdict(verdict);
+        }
+    }
+
+    fn add_verdict(&mut self, verdict: &Verdict) {
+        *self.words.entry(verdict.word.name()).or_default() += 1;
+        if verdict.word == Word::Error {
+            return;
+        }
+        for path in &verdict.paths {
+            self.rows += path.summary.rows;
+            self.bit_equal_rows += path.summary.bit_equal_rows;
+            let kl = path.summary.mean_kl;
+            self.worst_mean_kl = Some(self.worst_mean_kl.map_or(kl, |worst| worst.max(kl)));
+            let cosine = path.summary.min_raw_cosine.value;
+            self.worst_cosine = Some(self.worst_cosine.map_or(cosine, |worst| worst.min(cosine)));
+        }
+    }
+
+    /// Whether anything ran.
+    pub fn ran(&self) -> bool {
+        self.passed + self.failed > 0
+    }
+
+    /// The block that ends a run, several lines.
+    pub fn text(&self, seconds: f64, subject: &Identity, references: &[&Identity]) -> String {
+        let mut out = String::new();
+        for (id, reason) in &self.ignored {
+            let _ = writeln!(out, "  ignored {id}: {reason}");
+        }
+        let trials = self.passed + self.failed;
+        let _ = writeln!(
+            out,
+            "{trials} trials run in {seconds:.1} s: {} passed, {} failed; {} ignored",
+            self.passed,
+            self.failed,
+            self.ignored.len()
+        );
+        if !self.words.is_empty() {
+            let words: Vec<String> =
+                self.words.iter().map(|(word, count)| format!("{count} {word}")).collect();
+            let _ = writeln!(
+                out,
+                "  parity: {}; {} of {} rows of logits equal to the bit",
+                words.join(", "),
+                self.bit_equal_rows,
+                self.rows
+            );
+        }
+        if let (Some(kl), Some(cosine)) = (self.worst_mean_kl, self.worst_cosine) {
+            let _ = writeln!(out, "  worst case: mean KL {kl:.2e} nat, raw cosine {cosine:.9}");
+        }
+        let _ =
+            writeln!(out, "  subject: {} {} ({})", subject.name, subject.version, subject.build);
+        for identity in references {
+            let Identity { name, version, source, build } = identity;
+            let _ = writeln!(out, "  reference: {name} {version} ({source})\n    built by {build}");
+        }
+        if references.is_empty() && trials > 0 {
+            let _ = writeln!(out, "  reference: none was started; nothing was compared with one");
+        }
+        for (id, sha256) in &self.models {
+            let _ = writeln!(out, "  model: {id}, sha256 {sha256}");
+        }
+        out
+    }
+}

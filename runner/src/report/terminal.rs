@@ -1,0 +1,105 @@
+//! A run on a terminal, in the manner of nextest: a line a trial, failures at once and again at the
+//! end. Results go to standard output, all else to standard error.
+
+#![expect(clippy::print_stdout, reason = "this file is where a run is printed")]
+
+use std::env;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use console::Style;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::run::Outcome;
+
+/// Trials that take longer are marked.
+const SLOW_SECONDS: f64 = 10.0;
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless the environment says otherwise.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colour {
+    /// Whether to colour what goes to `stream`: the flag, then `CARGO_TERM_COLOR`, then `NO_COLOR`,
+    /// then whether it is a terminal.
+    pub fn decide(self, stream: &impl IsTerminal) -> bool {
+        let cargo = env::var("CARGO_TERM_COLOR").ok();
+        match (self, cargo.as_deref()) {
+            (Colour::Always, _) | (Colour::Auto, Some("always")) => true,
+            (Colour::Never, _) | (Colour::Auto, Some("never")) => false,
+            (Colour::Auto, _) => {
+                let off = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                    || env::var_os("TERM").is_some_and(|term| term == "dumb");
+                !off && stream.is_terminal()
+            }
+        }
+    }
+}
+
+/// Prints a run.
+pub struct Terminal {
+    colour: bool,
+    quiet: bool,
+    bar: ProgressBar,
+    failures: Vec<(String, String)>,
+}
+
+impl Terminal {
+    /// For a run of `count` trials. `quiet` prints failures and the summary only.
+    pub fn new(colour: Colour, quiet: bool, count: usize) -> Self {
+        let style = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        // Hides itself where standard error is no terminal.
+        let bar = ProgressBar::new(count as u64).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { colour: colour.decide(&std::io::stdout()), quiet, bar, failures: Vec::new() }
+    }
+
+    /// A trial begins.
+    pub fn begin(&self, id: &str) {
+        self.bar.set_message(id.to_owned());
+    }
+
+    /// A trial has ended.
+    pub fn end(&mut self, id: &str, outcome: &Outcome, footer: &str, seconds: f64) {
+        let (word, style, text) = match outcome {
+            Outcome::Passed { line, .. } => ("PASS", Style::new().green(), line),
+            Outcome::Failed { text, .. } => ("FAIL", Style::new().red(), text),
+            Outcome::Ignored { reason } => ("IGNORED", Style::new().yellow(), reason),
+        };
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        if failed || !self.quiet {
+            let word = style.bold().force_styling(self.colour).apply_to(format!("{word:>12}"));
+            let slow = if seconds > SLOW_SECONDS { " SLOW" } else { "" };
+            let head = format!("{word} [{seconds:>8.3}s]{slow} {id}");
+            self.bar.suspend(|| match failed {
+                true => println!("{head}\n{text}\n{footer}\n"),
+                false => println!("{head}\n             {text}"),
+            });
+        }
+        if failed {
+            self.failures.push((id.to_owned(), format!("{text}\n{footer}")));
+        }
+        self.bar.inc(1);
+    }
+
+    /// The run is over: failures once more, then the summary.
+    pub fn finish(self, summary: &str) {
+        self.bar.finish_and_clear();
+        if !self.failures.is_empty() {
+            println!("failures:\n");
+            for (id, text) in &self.failures {
+                println!("---- {id}\n{text}\n");
+            }
+        }
+        println!("\n{summary}");
+    }
+}

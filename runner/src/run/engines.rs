@@ -1,0 +1,191 @@
+//! The pair of engines of a trial: which reference a model has, and both opened alike.
+//!
+//! A reference is started when the first trial needs it and kept for the next ones. This file
+//! compares nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::outcome::{Obstacle, Result};
+use crate::backend::engine::EngineBackend;
+use crate::backend::protocol::build_id;
+use crate::backend::worker::{WorkerBackend, WorkerSpec, locate};
+use crate::backend::{Backend, BackendError, Identity, ModelFacts, OpenRequest, TokenizeOptions};
+use crate::models::LockedModel;
+use crate::suite::Variant;
+use crate::suite::case::{Prompt, SpecialTokens};
+
+/// Names of the references that this build knows, with the worker program of each.
+pub const REFERENCES: [(&str, &str); 1] = [("bitnet-cpp", "bitnet-cpp-worker")];
+
+/// Positions are asked for in steps of this, so that trials of like length share a session.
+const CONTEXT_STEP: usize = 512;
+/// Seconds for one answer where the case gives none: a 1,600-token prefill takes about five.
+const ANSWER_SECONDS: u64 = 300;
+/// Seconds for a worker to introduce itself.
+const HANDSHAKE_SECONDS: u64 = 30;
+
+/// Engines that live as long as a run.
+pub struct Engines {
+    /// The engine under test.
+    pub subject: Box<dyn Backend>,
+    /// Requests to the last model that each side opened.
+    subject_open: Option<(OpenRequest, ModelFacts)>,
+    references: BTreeMap<&'static str, Reference>,
+}
+
+struct Reference {
+    worker: WorkerBackend,
+    open: Option<(OpenRequest, ModelFacts)>,
+}
+
+impl Default for Engines {
+    fn default() -> Self {
+        Self::with_subject(Box::new(EngineBackend::new()))
+    }
+}
+
+impl Engines {
+    /// The engines, with `subject` under test.
+    pub fn with_subject(subject: Box<dyn Backend>) -> Self {
+        Self { subject, subject_open: None, references: BTreeMap::new() }
+    }
+
+    /// Identities of the references that were started.
+    pub fn started(&self) -> impl Iterator<Item = &Identity> {
+        self.references.values().map(|reference| reference.worker.identity())
+    }
+
+    /// Process id of a started reference: how tests kill it in the middle of a case.
+    pub fn process_id(&self, name: &str) -> Option<u32> {
+        self.references.get(name).and_then(|reference| reference.worker.process_id())
+    }
+
+    /// The subject with `model` open.
+    pub(super) fn open_subject(&mut self, request: &OpenRequest) -> Result<ModelFacts> {
+        if let Some((open, facts)) = &self.subject_open
+            && open == request
+        {
+            return Ok(facts.clone());
+        }
+        self.subject_open = None;
+        let facts = self.subject.open(request).map_err(hardware)?;
+        self.subject_open = Some((request.clone(), facts.clone()));
+        Ok(facts)
+    }
+
+    /// Forgets what is open, so that the next request loads anew.
+    pub(super) fn forget_subject(&mut self) {
+        self.subject_open = None;
+    }
+
+    /// Both engines with the same model open: (subject, reference, facts).
+    pub(super) fn open_pair(
+        &mut self,
+        model: &LockedModel,
+        request: &OpenRequest,
+        timeout: Option<Duration>,
+    ) -> Result<(&mut dyn Backend, &mut WorkerBackend, ModelFacts)> {
+        let subject_facts = self.open_subject(request)?;
+        let name = self.reference_name(model)?;
+        if !self.references.contains_key(name) {
+            self.references.insert(name, Reference { worker: start(name)?, open: None });
+        }
+        let reference = self.references.get_mut(name).expect("inserted above");
+        let seconds = timeout.map_or(ANSWER_SECONDS, |limit| limit.as_secs().max(1));
+        reference.worker.set_request_seconds(seconds);
+        // Instruction sets are the subject's business: the reference has the one it was built for.
+        let request = OpenRequest { isa: None, ..request.clone() };
+        let facts = match &reference.open {
+            Some((open, facts)) if *open == request => facts.clone(),
+            _ => {
+                reference.open = None;
+                let facts = reference.worker.open(&request)?;
+                reference.open = Some((request, facts.clone()));
+                facts
+            }
+        };
+        if facts != subject_facts {
+            return Err(Obstacle::Error(format!(
+                "the engines read the model differently: {name} found {facts:?}, {} found \
+                 {subject_facts:?}",
+                self.subject.identity().name
+            )));
+        }
+        Ok((&mut *self.subject, &mut reference.worker, facts))
+    }
+
+    fn reference_name(&self, model: &LockedModel) -> Result<&'static str> {
+        let known = REFERENCES.iter().map(|(name, _)| *name);
+        known.into_iter().find(|name| model.references.iter().any(|r| r == name)).ok_or_else(|| {
+            Obstacle::Error(format!(
+                "model '{}' names the references {:?}, none of which this version has ({})",
+                model.id,
+                model.references,
+                REFERENCES.map(|(name, _)| name).join(", ")
+            ))
+        })
+    }
+}
+
+/// Starts the worker of the reference `name`.
+fn start(name: &'static str) -> Result<WorkerBackend> {
+    let program = REFERENCES.iter().find(|(known, _)| *known == name).map_or(name, |(_, p)| p);
+    let remedy = "run `cargo build` with the default features, which compiles the reference \
+                  (cpp-bridge/README.md)";
+    let path = locate(program).map_err(|error| match error {
+        BackendError::Unavailable { what, remedy: other } => {
+            BackendError::Unavailable { what, remedy: format!("{remedy}; or {other}") }
+        }
+        other => other,
+    })?;
+    Ok(WorkerBackend::start(WorkerSpec {
+        name: name.into(),
+        program: path,
+        args: Vec::new(),
+        env: Vec::new(),
+        build: Some(build_id()),
+        remedy: remedy.into(),
+        handshake_seconds: HANDSHAKE_SECONDS,
+        request_seconds: ANSWER_SECONDS,
+    })?)
+}
+
+/// What a variant asks of the engines. One thread unless the variant says otherwise: results do not
+/// depend on it, and both engines can then work at the same time.
+pub(super) fn request(model: &Path, variant: &Variant, positions: usize) -> OpenRequest {
+    OpenRequest {
+        model: model.to_owned(),
+        context: positions.next_multiple_of(CONTEXT_STEP),
+        threads: variant.threads.unwrap_or(1),
+        isa: variant.isa.clone(),
+    }
+}
+
+/// The ids of a prompt, by `backend`'s own tokenizer where it is text.
+pub(super) fn prompt_ids(
+    backend: &mut dyn Backend,
+    prompt: &Prompt,
+    special: SpecialTokens,
+) -> Result<Vec<u32>> {
+    match prompt {
+        Prompt::Tokens(ids) => Ok(ids.clone()),
+        Prompt::Text(text) => Ok(backend.tokenize(text, options(special))?),
+    }
+}
+
+/// The suite format's words as the backends' options.
+pub(super) fn options(special: SpecialTokens) -> TokenizeOptions {
+    TokenizeOptions { add_special: special.add, parse_special: special.parse }
+}
+
+/// A refusal for want of an instruction set is the processor's, not the engine's.
+fn hardware(error: BackendError) -> Obstacle {
+    match error {
+        BackendError::Refused(why) if why.starts_with("this processor has no ") => {
+            Obstacle::Hardware(why)
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,17 @@
+//! Running a trial: from a case to an outcome. Judging is `compare`'s, printing `report`'s.
+
+mod engines;
+mod metamorphic;
+mod outcome;
+mod parity;
+mod project;
+mod reject;
+mod runner;
+mod tokenizer;
+mod tolerance;
+
+pub use engines::{Engines, REFERENCES};
+pub use outcome::{Outcome, Result};
+pub use project::{Project, ProjectError};
+pub use runner::{Runner, Settings};
+pub use tolerance::{ceilings, contract};
