@@ -4,6 +4,11 @@
 
 namespace bitnet_bridge {
 
+const std::string & system_info() {
+    static const std::string text = llama_print_system_info();
+    return text;
+}
+
 RawBuild build_info() {
     RawBuild info;
     info.name = PROVIDER_NAME;
@@ -11,7 +16,7 @@ RawBuild build_info() {
     info.source = PROVIDER_SOURCE;
     info.flags = PROVIDER_FLAGS;
     info.compiler = PROVIDER_COMPILER;
-    info.system_info = rust::String::lossy(std::string(llama_print_system_info()));
+    info.system_info = rust::String::lossy(system_info());
     return info;
 }
 

@@ -81,7 +81,7 @@ std::string describe(const llama_model * model) {
 void check_kernels(const llama_model * model) {
 #if defined(__x86_64__) || defined(_M_X64)
     const bool i2_s = describe(model).find("I2_S") != std::string::npos;
-    const bool avx2 = std::strstr(llama_print_system_info(), "AVX2 = 1") != nullptr;
+    const bool avx2 = system_info().find("AVX2 = 1") != std::string::npos;
     if (i2_s && !avx2) {
         throw std::runtime_error("this build of the reference has no AVX2, without which its I2_S product is empty: "
                                  "build it with BITNET_CPP_MARCH=x86-64-v3 on a processor that has AVX2");

@@ -27,6 +27,10 @@ using Ids = rust::Slice<const uint32_t>;
 
 enum class Rows { all, last };
 
+// What the reference says it was compiled for. Asked once: llama_print_system_info() rewrites a
+// static std::string at every call, which corrupts the heap when two threads do it.
+const std::string & system_info();
+
 struct Engine::Impl {
     ModelPtr model;
     RawSettings settings;

@@ -256,3 +256,24 @@ fn a_reference_may_move_to_another_thread() {
     let there = std::thread::spawn(move || reference.logits(&IDS)).join().expect("no panic");
     assert_eq!(there.expect("logits"), here);
 }
+
+#[test]
+fn several_references_may_live_at_once() {
+    let model = Model::new();
+    let info = build_info();
+    let alone = load(&model, 1).logits(&IDS).expect("logits");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    let mut reference = load(&model, 1);
+                    assert_eq!(reference.logits(&IDS).expect("logits"), alone);
+                }
+                // The reference's own text is rewritten in place at every call; ours must not be.
+                for _ in 0..2000 {
+                    assert_eq!(build_info(), info);
+                }
+            });
+        }
+    });
+}
