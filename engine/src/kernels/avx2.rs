@@ -127,8 +127,8 @@ fn ternary_tile<const T: usize>(row: &[u8], columns: usize, activations: &[i8]) 
     let mask = _mm256_set1_epi8(3);
     let ones = _mm256_set1_epi16(1);
     let blocks = row.as_chunks::<32>().0;
-    let x: [&[[i8; 32]]; T] =
-        std::array::from_fn(|t| activations[t * columns..(t + 1) * columns].as_chunks::<32>().0);
+    let x: [&[[i8; 128]]; T] =
+        std::array::from_fn(|t| activations[t * columns..(t + 1) * columns].as_chunks::<128>().0);
     let mut wide = [_mm256_setzero_si256(); T];
     let mut block = 0;
     while block < blocks.len() {
@@ -143,6 +143,7 @@ fn ternary_tile<const T: usize>(row: &[u8], columns: usize, activations: &[i8]) 
                 _mm256_and_si256(codes, mask),
             ];
             for t in 0..T {
+                // One bounds check for the four groups of the block.
                 let x = x[t][block].as_chunks::<32>().0;
                 for (g, group) in groups.into_iter().enumerate() {
                     let products = _mm256_maddubs_epi16(group, load_i8(&x[g]));

@@ -52,10 +52,11 @@ pub(super) fn tolerance(
             tolerance = tolerance.tightened(metric.line().name, value)?;
         }
     }
-    tolerance.with_policy(match greedy {
-        GreedyPolicy::Margin => Policy::Margin,
-        GreedyPolicy::Exact => Policy::Exact,
-    })
+    match greedy {
+        // The contract's own policy, which is never looser than the format's default.
+        GreedyPolicy::Margin => Ok(tolerance),
+        GreedyPolicy::Exact => tolerance.with_policy(Policy::Exact),
+    }
 }
 
 #[cfg(test)]
