@@ -95,8 +95,9 @@ impl Engines {
         let reference = self.references.get_mut(name).expect("inserted above");
         let seconds = timeout.map_or(ANSWER_SECONDS, |limit| limit.as_secs().max(1));
         reference.worker.set_request_seconds(seconds);
-        // Instruction sets are the subject's business: the reference has the one it was built for.
-        let request = OpenRequest { isa: None, ..request.clone() };
+        // Variants are the subject's: the reference has the instruction set it was built for, and its
+        // results do not depend on threads, which would only spin against the subject's.
+        let request = OpenRequest { isa: None, threads: 1, ..request.clone() };
         let facts = match &reference.open {
             Some((open, facts)) if *open == request => facts.clone(),
             _ => {

@@ -7,7 +7,7 @@ use std::thread;
 use super::engines::{Engines, options, request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::tolerance::tolerance;
-use crate::backend::{Backend, Feed, Generation, Logits, ModelFacts};
+use crate::backend::{Backend, BackendError, Feed, Generation, Logits, ModelFacts};
 use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge};
 use crate::models::LockedModel;
 use crate::suite::case::{Parity, Prompt};
@@ -117,21 +117,33 @@ fn outputs(
     prompt: &[u32],
     steps: usize,
 ) -> Result<Outputs> {
-    let generation = reference.generate(prompt, steps)?;
+    let (generation, run) =
+        both(|| reference.generate(prompt, steps), || subject.generate(prompt, steps))?;
     let mut ids = prompt.to_vec();
     ids.extend(&generation.ids[..steps.saturating_sub(1)]);
-    // The reference computes in another process: both work at the same time.
+    let (reference_prefill, (subject_prefill, forced)) = both(
+        || reference.logits(&ids, Feed::Prefill),
+        || {
+            let logits = subject.logits(&ids, Feed::Prefill)?;
+            Ok((logits, forced(subject, prompt, &generation.ids, run)?))
+        },
+    )?;
+    Ok(Outputs { ids, reference: generation, reference_prefill, subject: forced, subject_prefill })
+}
+
+/// Asks both engines at the same time: the reference computes in another process.
+fn both<A: Send, B>(
+    reference: impl FnOnce() -> std::result::Result<A, BackendError> + Send,
+    subject: impl FnOnce() -> std::result::Result<B, BackendError>,
+) -> Result<(A, B)> {
     let (theirs, ours) = thread::scope(|scope| {
-        let theirs = scope.spawn(|| reference.logits(&ids, Feed::Prefill));
-        let ours = subject
-            .logits(&ids, Feed::Prefill)
-            .and_then(|logits| Ok((logits, forced(subject, prompt, &generation.ids)?)));
+        let theirs = scope.spawn(reference);
+        let ours = subject();
         (theirs.join(), ours)
     });
-    let reference_prefill =
-        theirs.map_err(|_| Obstacle::Error("the reference's thread panicked".into()))??;
-    let (subject_prefill, forced) = ours?;
-    Ok(Outputs { ids, reference: generation, reference_prefill, subject: forced, subject_prefill })
+    let theirs =
+        theirs.map_err(|_| Obstacle::Error("the reference's client panicked".into()))??;
+    Ok((theirs, ours?))
 }
 
 /// The subject's decode path on the reference's ids.
@@ -141,14 +153,15 @@ struct Forced {
     free_run: Vec<u32>,
 }
 
-/// Runs the subject greedily and puts it back on the reference's ids after every difference: its
-/// rows up to and including the different choice were computed on the same ids, so they stand.
+/// Starts from the subject's own greedy `run` and puts it back on the reference's ids after every
+/// difference: its rows up to and including the different choice were computed on the same ids, so
+/// they stand.
 fn forced(
     subject: &mut dyn Backend,
     prompt: &[u32],
     chosen: &[u32],
-) -> std::result::Result<Forced, crate::backend::BackendError> {
-    let mut run = subject.generate(prompt, chosen.len())?;
+    mut run: Generation,
+) -> std::result::Result<Forced, BackendError> {
     let free_run = run.ids.clone();
     let vocab_size = run.logits.vocab_size;
     let mut values = Vec::with_capacity(chosen.len() * vocab_size);
