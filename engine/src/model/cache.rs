@@ -46,7 +46,9 @@ impl KvCache {
         (layer * self.kv_heads + kv_head) * self.capacity * self.head_length
     }
 
-    /// Stores the keys and values of one position: rows of `kv heads × head length`.
+    /// Stores the keys and values of one position: rows of `kv heads × head length`. Positions come
+    /// in order; the first of a step clears what an earlier sequence left in the values of the step,
+    /// because attention multiplies them by 0 and that must give 0.
     pub(super) fn store(&mut self, layer: usize, position: usize, key: &[f32], value: &[f32]) {
         for kv_head in 0..self.kv_heads {
             let start = self.head_start(layer, kv_head);
@@ -54,7 +56,11 @@ impl KvCache {
             self.keys[start + position * self.head_length..][..self.head_length]
                 .copy_from_slice(&key[part.clone()]);
             for (i, v) in value[part].iter().enumerate() {
-                self.values[start + i * self.capacity + position] = f16::from_f32(*v);
+                let row = &mut self.values[start + i * self.capacity..][..self.capacity];
+                if position.is_multiple_of(STEP) {
+                    row[position..position + STEP].fill(f16::ZERO);
+                }
+                row[position] = f16::from_f32(*v);
             }
         }
     }
@@ -65,7 +71,7 @@ impl KvCache {
     }
 
     /// Value `index` of the head at positions `0..positions`, which may be rounded up to the
-    /// allocation's step: what lies behind the last stored position is finite.
+    /// allocation's step: behind the last stored position are zeros.
     pub(super) fn values(
         &self,
         layer: usize,

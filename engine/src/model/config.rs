@@ -91,7 +91,11 @@ impl Config {
         };
         let keys = Keys { file, architecture };
         let vocab_size = metadata.strings("tokenizer.ggml.tokens")?.len();
-        keys.check("tokenizer.ggml.tokens", vocab_size, 1, MAX_VOCABULARY)?;
+        if !(1..=MAX_VOCABULARY).contains(&vocab_size) {
+            let found = format!("an array of {vocab_size}");
+            let rule = format!("it must hold 1 to {MAX_VOCABULARY} tokens");
+            return keys.refuse("tokenizer.ggml.tokens", found, rule);
+        }
         if let Some(declared) = keys.optional::<usize>("vocab_size")? {
             keys.equal("vocab_size", declared, vocab_size, "the number of tokenizer.ggml.tokens")?;
         }
@@ -104,7 +108,12 @@ impl Config {
         keys.divides("attention.head_count", head_count, embedding_length, "embedding_length")?;
         keys.divides("attention.head_count_kv", head_count_kv, head_count, "attention.head_count")?;
         let head_length = embedding_length / head_count;
-        keys.divides("embedding_length / attention.head_count", 2, head_length, "the head length")?;
+        if !head_length.is_multiple_of(2) {
+            let rule = format!(
+                "embedding_length / head_count is then {head_length}, and RoPE needs an even number"
+            );
+            return keys.refuse("attention.head_count", head_count, rule);
+        }
         if let Some(rope) = keys.optional::<usize>("rope.dimension_count")? {
             keys.equal("rope.dimension_count", rope, head_length, "the length of a head")?;
         }

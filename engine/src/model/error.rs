@@ -21,7 +21,7 @@ pub enum ModelError {
         supported: String,
     },
     /// A hyper-parameter has a value that no model can have.
-    #[error("metadata key '{key}' is {found}, but {rule}")]
+    #[error("metadata key '{key}' is {found}, but {rule}; fetch or convert the file again")]
     HyperParameter {
         /// The key.
         key: String,
@@ -31,10 +31,16 @@ pub enum ModelError {
         rule: String,
     },
     /// A tensor that the architecture needs is not there.
-    #[error("tensor '{0}' is missing; the file is not a whole model of its architecture")]
+    #[error(
+        "tensor '{0}' is missing; the file is not a whole model of its architecture: fetch or \
+         convert it again"
+    )]
     MissingTensor(String),
     /// A tensor's shape contradicts the hyper-parameters.
-    #[error("tensor '{name}' has shape {found:?}, but the hyper-parameters ask for {wanted:?}")]
+    #[error(
+        "tensor '{name}' has shape {found:?}, but the hyper-parameters ask for {wanted:?}; fetch or \
+         convert the file again"
+    )]
     Shape {
         /// The tensor.
         name: String,
@@ -44,7 +50,9 @@ pub enum ModelError {
         wanted: Vec<usize>,
     },
     /// A tensor's type has no arithmetic here.
-    #[error("tensor '{name}' is of type {found}, but {role} can be {supported}")]
+    #[error(
+        "tensor '{name}' is of type {found}, but {role} must be {supported}; convert the model to that"
+    )]
     TensorType {
         /// The tensor.
         name: String,
@@ -57,7 +65,8 @@ pub enum ModelError {
     },
     /// A scale that would turn every product into nonsense.
     #[error(
-        "tensor '{name}' has the scale {found}, which is not a finite number; the file is damaged"
+        "tensor '{name}' has the scale {found}, which is not a finite number; the file is damaged: \
+         fetch or convert it again"
     )]
     Scale {
         /// The tensor.
@@ -66,7 +75,10 @@ pub enum ModelError {
         found: f32,
     },
     /// Rows of a type that do not fit its blocks.
-    #[error("tensor '{name}' has {columns} columns, but {tensor_type} needs a multiple of {block}")]
+    #[error(
+        "tensor '{name}' has {columns} columns, but {tensor_type} needs a multiple of {block}; \
+         convert it to F16 or F32"
+    )]
     Columns {
         /// The tensor.
         name: String,
@@ -78,6 +90,9 @@ pub enum ModelError {
         block: usize,
     },
     /// The tensors beyond those of the architecture would be ignored silently.
-    #[error("tensor '{0}' is not part of this architecture; the result would ignore it")]
+    #[error(
+        "tensor '{0}' is not part of a model with this architecture and these hyper-parameters; \
+         ignoring it would give wrong results: fetch or convert the file again"
+    )]
     UnknownTensor(String),
 }

@@ -139,17 +139,12 @@ impl TensorReader<'_> {
         let (index, tensor_type) = self.find(name, &[columns, rows])?;
         let data = match tensor_type {
             TensorType::I2S => self.ternary(name, index, columns)?,
-            TensorType::F32 => MatrixData::F32(Values::new(self.file, index)),
-            TensorType::F16 => MatrixData::F16(Values::new(self.file, index)),
-            TensorType::Q6K => MatrixData::Q6K(Values::new(self.file, index)),
-            other => {
-                return Err(ModelError::TensorType {
-                    name: name.to_owned(),
-                    found: other.name().to_owned(),
-                    role: "a layer's matrix",
-                    supported: "I2_S, F32, F16, Q6_K",
-                });
-            }
+            other => self.plain(index, other).ok_or_else(|| ModelError::TensorType {
+                name: name.to_owned(),
+                found: other.name().to_owned(),
+                role: "a layer's matrix",
+                supported: "I2_S, F32, F16 or Q6_K",
+            })?,
         };
         Ok(Matrix { rows, columns, data })
     }
@@ -161,16 +156,24 @@ impl TensorReader<'_> {
         rows: usize,
         columns: usize,
     ) -> Result<Matrix, ModelError> {
-        let matrix = self.matrix(name, rows, columns)?;
-        if let MatrixData::Ternary { .. } = matrix.data {
-            return Err(ModelError::TensorType {
-                name: name.to_owned(),
-                found: TensorType::I2S.name().to_owned(),
-                role: "the embedding and the head",
-                supported: "F32, F16, Q6_K",
-            });
-        }
-        Ok(matrix)
+        let (index, tensor_type) = self.find(name, &[columns, rows])?;
+        let data = self.plain(index, tensor_type).ok_or_else(|| ModelError::TensorType {
+            name: name.to_owned(),
+            found: tensor_type.name().to_owned(),
+            role: "the embedding or the head",
+            supported: "F32, F16 or Q6_K",
+        })?;
+        Ok(Matrix { rows, columns, data })
+    }
+
+    /// The data of a type whose rows stand alone.
+    fn plain(&self, index: usize, tensor_type: TensorType) -> Option<MatrixData> {
+        Some(match tensor_type {
+            TensorType::F32 => MatrixData::F32(Values::new(self.file, index)),
+            TensorType::F16 => MatrixData::F16(Values::new(self.file, index)),
+            TensorType::Q6K => MatrixData::Q6K(Values::new(self.file, index)),
+            _ => return None,
+        })
     }
 
     fn ternary(&self, name: &str, index: usize, columns: usize) -> Result<MatrixData, ModelError> {

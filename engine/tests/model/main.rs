@@ -1,0 +1,9 @@
+//! Models: what is loaded and what is refused, what a session promises, the forward pass against an
+//! independent one, and the synthetic files that all of it is tested with.
+
+mod contents;
+mod edited;
+mod loading;
+mod refusal;
+mod session;
+mod synthetic;

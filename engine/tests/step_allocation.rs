@@ -1,0 +1,82 @@
+//! `Session::step` allocates nothing, on any thread, for any type of weights.
+//!
+//! A test binary of its own, for its allocator counts the calls of the whole process; so this file
+//! has one test, and nothing else may run beside it.
+
+#[path = "model/synthetic.rs"]
+mod synthetic;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bitnet_engine::kernels::{Isa, Kernels};
+use bitnet_engine::model::LogitsOf;
+use bitnet_engine::session::Session;
+use bitnet_engine::synth::{SynthSpec, WeightType};
+use synthetic::TINY;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; counting does not allocate. The
+// default `alloc_zeroed` and `realloc` call `alloc`, so they are counted as well.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Calls of the allocator while `work` runs.
+fn calls(work: impl FnOnce()) -> usize {
+    let before = CALLS.load(Ordering::SeqCst);
+    work();
+    CALLS.load(Ordering::SeqCst) - before
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    assert!(calls(|| drop(std::hint::black_box(vec![0u8; 100]))) > 0, "the allocator counts");
+    for (weights, embedding) in [
+        (WeightType::I2S, WeightType::Q6K),
+        (WeightType::I2S, WeightType::F16),
+        (WeightType::F16, WeightType::F16),
+        (WeightType::F32, WeightType::F32),
+    ] {
+        let spec = SynthSpec { weights, embedding, tied: false, ..TINY };
+        let file = synthetic::open(&synthetic::bytes(&spec));
+        for isa in Isa::ALL {
+            let Some(kernels) = Kernels::for_isa(isa) else {
+                println!("{isa}: not on this CPU");
+                continue;
+            };
+            let model = synthetic::load(&file, kernels);
+            for threads in 1..=3 {
+                let threads = NonZeroUsize::new(threads).unwrap();
+                let mut session = Session::new(&model, 40, threads).unwrap();
+                // The first step of a fresh session as well; then on past a step of the cache.
+                let steps = calls(|| {
+                    for id in 0..40 {
+                        session.step(id).unwrap();
+                    }
+                });
+                assert_eq!(steps, 0, "{weights}/{embedding}, {isa}, {threads} threads");
+                session.clear();
+                let prefill = calls(|| drop(session.prefill(&[1, 2], LogitsOf::Last).unwrap()));
+                assert!(prefill > 0, "a prefill returns a vector");
+                assert_eq!(calls(|| drop(session.step(3).map(<[f32]>::len))), 0);
+            }
+        }
+    }
+}
