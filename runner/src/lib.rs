@@ -14,6 +14,7 @@
 pub mod backend;
 pub mod cmd;
 pub mod compare;
+pub mod escape;
 pub mod exit;
 pub mod models;
 pub mod report;

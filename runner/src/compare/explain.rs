@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::escape;
+
 use super::{Finding, Path, Sense, Severity, TokenDifference, Verdict, Word};
 
 /// Ids shown on either side of a position.
@@ -60,53 +62,6 @@ pub(super) fn figure(value: f64, sense: Sense) -> String {
     if passes { text } else { rounded(steps + 1.0) }
 }
 
-/// Makes a piece of model text safe to print: control characters, line breaks, bidirectional and
-/// invisible marks become `\n`, `\u{1b}` and so on, quotes and backslashes are escaped, and bytes
-/// that are not UTF-8 become `\xff`.
-pub fn escape_piece(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() + 2);
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' | '"' => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                c => push_visible(&mut out, c),
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out
-}
-
-fn push_visible(out: &mut String, c: char) {
-    let invisible = matches!(
-        c,
-        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    );
-    match c {
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        c if c.is_control() || invisible => {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        }
-        c => out.push(c),
-    }
-}
-
-/// Guards text that should be escaped already.
-fn guarded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    text.chars().for_each(|c| push_visible(&mut out, c));
-    out
-}
-
 /// One line for a list of results. It never holds model text.
 pub fn one_line(verdict: &Verdict) -> String {
     let word = verdict.word.name();
@@ -115,7 +70,10 @@ pub fn one_line(verdict: &Verdict) -> String {
     let warning = || verdict.findings.iter().find(|f| f.severity == Severity::Drift);
     match verdict.word {
         Word::Error => {
-            format!("{word} {}", guarded(verdict.error.as_deref().unwrap_or("no reason was given")))
+            format!(
+                "{word} {}",
+                escape::text(verdict.error.as_deref().unwrap_or("no reason was given"))
+            )
         }
         Word::Diverged => match verdict.headline() {
             Some(finding) => format!("{word} at {}: {}", finding.rung.name(), one_finding(finding)),
@@ -174,7 +132,7 @@ fn one_finding(finding: &Finding) -> String {
 /// The whole story of a verdict, in lines.
 ///
 /// `ids` are the ids that were fed and `piece` gives the text of an id, escaped (see
-/// [`escape_piece`]); whatever control characters it still holds are escaped here.
+/// [`escape::piece`]); whatever control characters it still holds are escaped here.
 pub fn explain(verdict: &Verdict, ids: &[u32], piece: &dyn Fn(u32) -> String) -> String {
     let mut out = one_line(verdict);
     out.push('\n');
@@ -240,7 +198,9 @@ fn write_context(out: &mut String, ids: &[u32], position: usize, piece: &dyn Fn(
     let from = position.saturating_sub(CONTEXT);
     let Some(around) = ids.get(from..ids.len().min(position + CONTEXT + 1)) else { return };
     write_ids(out, "ids ", around, position - from, &|id| id.to_string());
-    write_ids(out, "text", around, position - from, &|id| format!("\"{}\"", guarded(&piece(id))));
+    write_ids(out, "text", around, position - from, &|id| {
+        format!("\"{}\"", escape::text(&piece(id)))
+    });
 }
 
 fn write_ids(
@@ -260,7 +220,7 @@ fn write_ids(
 
 fn write_tokens(out: &mut String, d: &TokenDifference, piece: &dyn Fn(u32) -> String) {
     let marked = d.index - d.from;
-    let text = |id| format!("\"{}\"", guarded(&piece(id)));
+    let text = |id| format!("\"{}\"", escape::text(&piece(id)));
     for (side, ids) in [("reference", &d.reference), ("test     ", &d.test)] {
         write_ids(out, &format!("{side} ids "), ids, marked, &|id| id.to_string());
         write_ids(out, &format!("{side} text"), ids, marked, &text);
@@ -277,7 +237,7 @@ fn write_flips(out: &mut String, verdict: &Verdict, piece: &dyn Fn(u32) -> Strin
         flips.sort_by_key(|f| !f.hard);
         for flip in flips.iter().take(LISTED_FLIPS) {
             let kind = if flip.hard { "hard flip" } else { "tie flip" };
-            let text = |id| guarded(&piece(id));
+            let text = |id| escape::text(&piece(id));
             let _ = writeln!(
                 out,
                 "  {kind} at {} position {}: reference {} \"{}\" (rank {} in the test), test {} \

@@ -19,10 +19,11 @@ mod tokens;
 mod tolerance;
 mod verdict;
 
+pub use crate::escape::piece as escape_piece;
 pub use contract::{Contract, Policy};
 pub use controls::Control;
 pub use error::CompareError;
-pub use explain::{damage_in_words, escape_piece, explain, one_line};
+pub use explain::{damage_in_words, explain, one_line};
 pub use finding::{Finding, Path, Rung, Severity};
 pub use greedy::{Flip, FreeRun, GreedyReport, Tau, judge_free_run, judge_greedy};
 pub use judge::{ParityInput, SelfInput, SelfRequirement, judge, judge_self};

@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::escape;
+
 /// Lines kept.
 const LINES: usize = 64;
 
@@ -81,22 +83,10 @@ fn push(ring: &Mutex<VecDeque<String>>, line: &mut Vec<u8>) {
         if ring.len() == LINES {
             ring.pop_front();
         }
-        ring.push_back(escape_controls(text));
+        // Loggers align columns with tabs: a space reads better than `\t`.
+        ring.push_back(escape::text(&text.replace('\t', " ")));
     }
     line.clear();
-}
-
-/// A worker's words end up in terminals and reports, where ESC and CR would do more than show.
-fn escape_controls(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\t' => escaped.push(' '),
-            control if control.is_control() => escaped.extend(control.escape_default()),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 /// What is printed after the reason of a death: GGML's `ggml_abort` prints stack frames, from glibc
@@ -167,6 +157,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(last_of("\x1b[31mred\x07\ta\r\n"), "\\u{1b}[31mred\\u{7} a");
+        assert_eq!(last_of("a \u{202e}b\n"), "a \\u{202e}b", "nor may it turn the line round");
     }
 
     #[test]
