@@ -6,6 +6,7 @@
 //! starts none. This file hands out disjoint parts of slices; it computes nothing.
 
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,22 +22,27 @@ const SPINS: u32 = 20_000;
 struct Padded<T>(T);
 
 /// A fork-join task; the pointer is valid for as long as [`ThreadPool::run`] has not returned.
-#[derive(Clone, Copy)]
-struct Job(*const (dyn Fn(usize) + Sync));
-
-// SAFETY: the closure behind the pointer is `Sync`, and `run` keeps it alive until every worker has
-// reported the end of its part.
-unsafe impl Send for Job {}
+type Job = *const (dyn Fn(usize) + Sync);
 
 struct Shared {
     /// Counts jobs; a worker starts when it changes.
     generation: Padded<AtomicUsize>,
     /// Workers that have not finished the current job.
     running: Padded<AtomicUsize>,
-    job: Mutex<Option<Job>>,
+    /// The current job. `run` writes it while `running` is 0 and before it raises `generation`;
+    /// workers read it after they saw `generation` rise and before they lower `running`. So writes
+    /// and reads never meet, and no lock is taken for a job.
+    job: UnsafeCell<Option<Job>>,
+    panicked: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
 }
+
+// SAFETY: `job` is the only field that is not Sync by itself. The order of accesses described there
+// keeps it free of races, and the closure behind the pointer is `Sync` and outlives the job.
+unsafe impl Sync for Shared {}
+// SAFETY: as above; a pointer that is moved to another thread is only used within its job.
+unsafe impl Send for Shared {}
 
 struct Worker {
     thread: Thread,
@@ -59,7 +65,8 @@ impl ThreadPool {
         let shared = Arc::new(Shared {
             generation: Padded(AtomicUsize::new(0)),
             running: Padded(AtomicUsize::new(0)),
-            job: Mutex::new(None),
+            job: UnsafeCell::new(None),
+            panicked: AtomicBool::new(false),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
@@ -92,12 +99,12 @@ impl ThreadPool {
         let shared = &*self.shared;
         // SAFETY: only the lifetime is erased. Nothing below returns or unwinds before `running`
         // is back at zero, that is before the last worker has let go of the closure.
-        let job: Job = Job(unsafe {
-            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync)>(
-                task,
-            )
-        });
-        *lock(&shared.job) = Some(job);
+        let job = unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(std::ptr::from_ref(task))
+        };
+        // SAFETY: `&mut self` admits one `run` at a time, and the one before left `running` at 0:
+        // no worker reads the job until `generation` rises.
+        unsafe { *shared.job.get() = Some(job) };
         shared.running.0.store(self.workers.len(), Ordering::SeqCst);
         shared.generation.0.fetch_add(1, Ordering::SeqCst);
         for worker in &self.workers {
@@ -119,7 +126,9 @@ impl ThreadPool {
         if let Err(panic) = own {
             resume_unwind(panic);
         }
-        if let Some(panic) = lock(&shared.panic).take() {
+        if shared.panicked.swap(false, Ordering::SeqCst)
+            && let Some(panic) = lock(&shared.panic).take()
+        {
             resume_unwind(panic);
         }
     }
@@ -286,12 +295,14 @@ fn work(shared: &Shared, parked: &AtomicBool, index: usize) {
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
-        let job = *lock(&shared.job);
-        if let Some(Job(task)) = job {
-            // SAFETY: `run` waits for `running`, which this worker lowers only after the call.
+        // SAFETY: the generation has risen and this worker has not lowered `running` yet, so `run`
+        // is waiting and writes nothing.
+        if let Some(task) = unsafe { *shared.job.get() } {
+            // SAFETY: `run` keeps the closure alive until `running` is 0, which needs this worker.
             let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { (*task)(index) }));
             if let Err(panic) = outcome {
                 lock(&shared.panic).get_or_insert(panic);
+                shared.panicked.store(true, Ordering::SeqCst);
             }
         }
         shared.running.0.fetch_sub(1, Ordering::SeqCst);

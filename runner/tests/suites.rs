@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stderr, reason = "the run's summary goes to standard error")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -25,8 +25,11 @@ fn main() -> ExitCode {
     let mut args = Arguments::from_args();
     // The engines use the cores themselves, and they are shared from trial to trial.
     args.test_threads = Some(1);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let project = match Project::load(&root) {
+    // Cargo and nextest name the package's folder at run time; a bare executable uses the built one.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let root = package.parent().unwrap_or(&package);
+    let project = match Project::load(root) {
         Ok(project) => Arc::new(project),
         Err(error) => {
             eprintln!("{error}");

@@ -133,17 +133,11 @@ impl Engines {
 /// Starts the worker of the reference `name`.
 fn start(name: &'static str) -> Result<WorkerBackend> {
     let program = REFERENCES.iter().find(|(known, _)| *known == name).map_or(name, |(_, p)| p);
-    let remedy = "run `cargo build` with the default features, which compiles the reference \
-                  (cpp-bridge/README.md)";
-    let path = locate(program).map_err(|error| match error {
-        BackendError::Unavailable { what, remedy: other } => {
-            BackendError::Unavailable { what, remedy: format!("{remedy}; or {other}") }
-        }
-        other => other,
-    })?;
+    let remedy = "run `cargo build` (with its default features: they compile the reference, see \
+                  cpp-bridge/README.md)";
     Ok(WorkerBackend::start(WorkerSpec {
         name: name.into(),
-        program: path,
+        program: locate(program)?,
         args: Vec::new(),
         env: Vec::new(),
         build: Some(build_id()),

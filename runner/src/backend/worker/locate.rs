@@ -31,7 +31,10 @@ fn locate_in(program: &str, dirs: &[&Path]) -> Result<PathBuf, BackendError> {
     let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     Err(BackendError::Unavailable {
         what: format!("no worker program `{program}`: looked for {}", looked.join(", ")),
-        remedy: format!("run `cargo build`, or set {WORKER_DIR} to the folder that holds `{file}`"),
+        remedy: format!(
+            "run `cargo build` with the default features, which compile the reference \
+             (cpp-bridge/README.md), or set {WORKER_DIR} to the folder that holds `{file}`"
+        ),
     })
 }
 
@@ -64,7 +67,8 @@ mod tests {
             error.to_string(),
             format!(
                 "no worker program `some-worker`: looked for {}, {}\n  to get it: run `cargo \
-                 build`, or set BITNET_WORKER_DIR to the folder that holds `{file}`",
+                 build` with the default features, which compile the reference \
+                 (cpp-bridge/README.md), or set BITNET_WORKER_DIR to the folder that holds `{file}`",
                 first.path().join(&file).display(),
                 second.path().join(&file).display()
             )
