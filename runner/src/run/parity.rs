@@ -155,7 +155,9 @@ struct Forced {
 
 /// Starts from the subject's own greedy `run` and puts it back on the reference's ids after every
 /// difference: its rows up to and including the different choice were computed on the same ids, so
-/// they stand.
+/// they stand. What follows a different choice is computed in vain, so after one it is asked for
+/// twice as many steps as it went right before: an engine that is wrong at every step costs no more
+/// than two steps for each.
 fn forced(
     subject: &mut dyn Backend,
     prompt: &[u32],
@@ -169,14 +171,14 @@ fn forced(
     loop {
         let rest = &chosen[done..];
         let same = run.ids.iter().zip(rest).take_while(|(a, b)| a == b).count();
-        let usable = rest.len().min(same + 1);
+        let usable = run.ids.len().min(same + 1);
         values.extend_from_slice(&run.logits.values[..usable * vocab_size]);
         done += usable;
         if done == chosen.len() {
             return Ok(Forced { logits: Logits { vocab_size, values }, free_run });
         }
         let anchor: Vec<u32> = prompt.iter().chain(&chosen[..done]).copied().collect();
-        run = subject.generate(&anchor, chosen.len() - done)?;
+        run = subject.generate(&anchor, (2 * usable).min(chosen.len() - done))?;
     }
 }
 
