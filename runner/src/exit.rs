@@ -11,7 +11,7 @@ pub enum Exit {
     CaseFailed,
     /// Wrong usage, or a manifest that breaks rules. Nothing ran.
     Usage,
-    /// The machine: disk, cache, checksum, a reference that cannot start.
+    /// All that failed lacked a model or a reference, or the cache cannot be used.
     Environment,
     /// No trial was selected.
     NothingSelected,
@@ -39,7 +39,7 @@ impl Exit {
             Exit::Ok => "done, and all passed",
             Exit::CaseFailed => "a case failed",
             Exit::Usage => "wrong usage or manifest; nothing ran",
-            Exit::Environment => "environment: disk, cache, checksum, reference cannot start",
+            Exit::Environment => "a model, a reference or the cache is missing",
             Exit::NothingSelected => "nothing selected",
         }
     }

@@ -152,7 +152,7 @@ fn diverged(fault: Fault, rung: Rung, names: &[&str]) -> Vec<(String, Verdict)> 
     for name in names {
         let trial = trial(&project, name);
         let (text, verdict) = match runner.run(trial) {
-            Outcome::Failed { text, verdict: Some(verdict) } => (text, *verdict),
+            Outcome::Failed { text, verdict: Some(verdict), .. } => (text, *verdict),
             other => panic!("{name} should diverge: {other:?}"),
         };
         assert_eq!((verdict.word, verdict.rung), (Word::Diverged, Some(rung)), "{text}");
@@ -316,7 +316,7 @@ fn a_panic_of_the_engine_fails_its_trial_alone() {
     let (project, mut runner) = (project(), runner(Fault::PanicsOnce));
     let trial = trial(&project, TRIALS[0]);
     match runner.run(trial) {
-        Outcome::Failed { text, verdict: None } => {
+        Outcome::Failed { text, verdict: None, .. } => {
             assert_eq!(text, "ERROR: panic: position 7 is out of the table");
         }
         other => panic!("it should fail: {other:?}"),

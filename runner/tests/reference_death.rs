@@ -188,7 +188,7 @@ mod killed {
         });
         assert!(killed, "the trial was over before the reference was busy: {outcome:?}");
         // Permission to skip covers what is missing, not what breaks.
-        let Outcome::Failed { text, verdict: None } = outcome else { panic!("{outcome:?}") };
+        let Outcome::Failed { text, verdict: None, .. } = outcome else { panic!("{outcome:?}") };
         let start = "ERROR: bitnet-cpp died (signal 9 (SIGKILL)): ";
         assert!(text.starts_with(start), "{text}");
         assert!(text.len() > start.len(), "its last words: {text}");

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bitnet_runner::exit::Exit;
-use bitnet_runner::report::{Summary, progress};
+use bitnet_runner::report::{Basis, Summary, progress};
 use bitnet_runner::run::{Engines, Outcome, Project, Runner, Settings};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -50,15 +50,13 @@ fn main() -> ExitCode {
     let (listing, start) = (args.list, Instant::now());
     let conclusion = libtest_mimic::run(&args, trials);
     if !listing {
-        let run = run.lock().unwrap_or_else(PoisonError::into_inner);
-        let references: Vec<_> = run.runner.engines.started().collect();
-        let subject = run.runner.engines.subject.identity();
-        eprintln!("{}", run.summary.text(start.elapsed().as_secs_f64(), subject, &references));
-        if conclusion.num_ignored as usize > run.summary.ignored.len() {
-            eprintln!(
-                "  {} trials of a higher tier were not run; BITNET_TIER=integration runs them",
-                conclusion.num_ignored as usize - run.summary.ignored.len()
-            );
+        let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = run.summary.ignored.len();
+        run.summary.add_above_tier((conclusion.num_ignored as usize).saturating_sub(told));
+        let basis = Basis::of(&run.runner, start.elapsed().as_secs_f64());
+        eprintln!("{}", run.summary.text(&basis));
+        if !run.summary.ran() && conclusion.num_filtered_out > 0 {
+            eprintln!("  NO TRIAL RAN: none matches the filter; --list shows all");
         }
     }
     conclusion.exit_code()
@@ -68,8 +66,7 @@ fn one(run: &Mutex<Run>, project: &Project, index: usize) -> Result<Completion, 
     let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
     let trial = &project.trials[index];
     let outcome = run.runner.run(trial);
-    let model = project.lock.get(&project.case(trial).model);
-    run.summary.add(&trial.id, project.suite(trial).kind, model, &outcome);
+    run.summary.add(&trial.id, project.suite(trial).kind, &outcome);
     match outcome {
         Outcome::Passed { .. } => Ok(Completion::Completed),
         Outcome::Failed { text, .. } => Err(format!("{text}\n{}", run.runner.footer(trial)).into()),

@@ -202,7 +202,7 @@ fn kernels(isa: Option<&str>) -> Result<&'static Kernels, BackendError> {
     let Some(name) = isa else { return Ok(Kernels::best()) };
     let isa = name.parse::<Isa>().map_err(BackendError::Refused)?;
     Kernels::for_isa(isa)
-        .ok_or_else(|| BackendError::Refused(format!("this processor has no {isa}")))
+        .ok_or_else(|| BackendError::Hardware(format!("this processor has no {isa}")))
 }
 
 fn no_model() -> BackendError {

@@ -132,6 +132,9 @@ pub enum BackendError {
     /// The engine answered that it cannot do this.
     #[error("{0}")]
     Refused(String),
+    /// The processor lacks what the request needs; no command can provide it.
+    #[error("{0}")]
+    Hardware(String),
     /// The engine's process ended in the middle of a request.
     #[error("{engine} died ({how}): {last_log}")]
     Died {

@@ -176,47 +176,16 @@ pub struct TensorHead {
     pub shape: [u64; 4],
 }
 
-/// What this library's side of the protocol was built from: the package version and a hash of the
-/// sources that define the contract. A worker with the same id understands this runner.
-///
-/// It says nothing about the engine inside the worker: that is its [`Identity`].
+/// What the workers of this workspace were built from: the version and a fingerprint of the sources
+/// of the bridge, the worker programs and this protocol (`build.rs`). A worker with the same id
+/// understands this runner and computes what its sources say.
 pub fn build_id() -> String {
-    const SOURCES: [&[u8]; 4] = [
-        include_bytes!("mod.rs"),
-        include_bytes!("protocol.rs"),
-        include_bytes!("protocol/frame.rs"),
-        include_bytes!("serve.rs"),
-    ];
-    const HASH: u64 = fnv1a(&SOURCES);
-    format!("{}-{HASH:016x}", env!("CARGO_PKG_VERSION"))
-}
-
-/// FNV-1a, 64 bits (draft-eastlake-fnv): a `const fn` for telling builds apart, not for security.
-const fn fnv1a(parts: &[&[u8]]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut part = 0;
-    while part < parts.len() {
-        let mut at = 0;
-        while at < parts[part].len() {
-            hash = (hash ^ parts[part][at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
-            at += 1;
-        }
-        part += 1;
-    }
-    hash
+    concat!(env!("CARGO_PKG_VERSION"), "-", env!("BITNET_BUILD_ID")).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Published test values of FNV-1a 64.
-    #[test]
-    fn the_hash_is_fnv1a() {
-        assert_eq!(fnv1a(&[]), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(&[b"a"]), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(&[b"foo", b"bar"]), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn the_build_id_is_the_version_and_a_hash() {

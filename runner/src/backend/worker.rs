@@ -17,7 +17,7 @@ mod locate;
 mod log;
 mod process;
 
-pub use locate::locate;
+pub use locate::{WORKER_DIR, locate};
 
 use client::Client;
 use process::Process;

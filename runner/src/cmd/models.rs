@@ -1,10 +1,6 @@
 //! `parity models`: what the lock pins, and making the synthetic ones.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command prints its result and its complaints"
-)]
+#![expect(clippy::print_stderr, reason = "a command prints its complaints")]
 
 use std::path::Path;
 
@@ -13,7 +9,7 @@ use clap::Subcommand;
 use super::manifest;
 use crate::exit::Exit;
 use crate::models::{LockedModel, ModelLock, ModelSource, Store};
-use crate::report::{Colour, progress};
+use crate::report::{Colour, print_line, progress};
 use crate::run::ProjectError;
 
 /// Verbs of `parity models`.
@@ -55,8 +51,15 @@ fn list(lock: &ModelLock, store: &Store) -> Exit {
     for model in lock.models() {
         let place = store.place(model);
         let state = if place.exists() { "present" } else { "absent" };
-        println!("{} ({}, {} bytes, {})", model.id, model.tier, model.bytes, model.license);
-        println!("    sha256 {}\n    {state}: {}", model.sha256, place.display());
+        print_line(&format!(
+            "{} ({}, {} bytes, {})\n    sha256 {}\n    {state}: {}",
+            model.id,
+            model.tier,
+            model.bytes,
+            model.license,
+            model.sha256,
+            place.display()
+        ));
     }
     Exit::Ok
 }
@@ -80,7 +83,7 @@ fn synth(lock: &ModelLock, store: &Store, ids: &[String]) -> Exit {
     let wanted = |model: &&LockedModel| ids.is_empty() || ids.contains(&model.id);
     for model in lock.models().iter().filter(synthetic).filter(wanted) {
         match store.resolve(model, &*progress) {
-            Ok(path) => println!("{}", path.display()),
+            Ok(path) => print_line(&path.display().to_string()),
             Err(error) => {
                 eprintln!("error: {error}");
                 return Exit::Environment;

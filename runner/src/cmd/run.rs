@@ -1,10 +1,6 @@
 //! `parity run`: the trials of the suites, with the ids of the test harness.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command prints its result and its complaints"
-)]
+#![expect(clippy::print_stderr, reason = "a command prints its complaints")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::manifest;
 use crate::exit::Exit;
-use crate::report::{Colour, Summary, Terminal, json, progress};
+use crate::report::{Basis, Colour, Summary, Terminal, json, print_line, progress};
 use crate::run::{Engines, Outcome, Project, Runner, Settings};
 use crate::suite::{Filter, Trial};
 
@@ -75,12 +71,13 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
     }
     if args.list {
         for trial in &selected {
-            println!("{}", trial.id);
+            print_line(&trial.id);
         }
         return Exit::Ok;
     }
     match run(&project, &selected, args, colour) {
-        Ok(summary) if summary.failed > 0 => Exit::CaseFailed,
+        Ok(summary) if summary.failed > summary.missing => Exit::CaseFailed,
+        Ok(summary) if summary.missing > 0 => Exit::Environment,
         Ok(summary) if summary.ran() => Exit::Ok,
         Ok(_) => Exit::NothingSelected,
         Err(error) => {
@@ -111,19 +108,19 @@ fn run(
             _ => runner.run(trial),
         };
         let seconds = begun.elapsed().as_secs_f64();
-        let model = project.lock.get(&project.case(trial).model);
-        summary.add(&trial.id, project.suite(trial).kind, model, &outcome);
+        match &trial.ignored {
+            Some(_) if !args.include_ignored => summary.add_above_tier(1),
+            _ => summary.add(&trial.id, project.suite(trial).kind, &outcome),
+        }
         match &mut terminal {
             Some(terminal) => terminal.end(&trial.id, &outcome, &runner.footer(trial), seconds),
-            None => println!("{}", json::trial(&trial.id, &outcome, seconds)?),
+            None => print_line(&json::trial(&trial.id, &outcome, seconds)?),
         }
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let subject = runner.engines.subject.identity();
-    let references: Vec<_> = runner.engines.started().collect();
+    let basis = Basis::of(&runner, start.elapsed().as_secs_f64());
     match terminal {
-        Some(terminal) => terminal.finish(&summary.text(seconds, subject, &references)),
-        None => println!("{}", json::summary(&summary, subject, &references, seconds)?),
+        Some(terminal) => terminal.finish(&summary.text(&basis)),
+        None => print_line(&json::summary(&summary, &basis)?),
     }
     Ok(summary)
 }

@@ -1,12 +1,11 @@
 //! `parity schema`: the JSON schema of suite files, for editors.
 
-#![expect(clippy::print_stdout, reason = "a command prints its result")]
-
 use crate::exit::Exit;
+use crate::report::print_line;
 use crate::suite::schema;
 
 /// Prints the schema.
 pub fn execute() -> Exit {
-    print!("{}", schema::json());
+    print_line(schema::json().trim_end());
     Exit::Ok
 }

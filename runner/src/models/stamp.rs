@@ -14,11 +14,15 @@ use sha2::{Digest, Sha256};
 fn state(metadata: &Metadata) -> String {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified = modified.map_or(0, |since| since.as_nanos());
+    // The time of the last change of the inode cannot be set back by a tool that restores the other.
     #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+    let identity = {
+        use std::os::unix::fs::MetadataExt;
+        format!("{} {}.{}", metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+    };
     #[cfg(not(unix))]
-    let inode = 0;
-    format!("verified-1 {} {modified} {inode}\n", metadata.len())
+    let identity = "-";
+    format!("verified-2 {} {modified} {identity}\n", metadata.len())
 }
 
 /// Whether `file` is as it was when `stamp` was written.
@@ -34,6 +38,9 @@ pub(super) fn write(file: &Path, stamp: &Path) -> io::Result<()> {
     let folder = stamp.parent().unwrap_or(Path::new("."));
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
     temporary.write_all(state.as_bytes())?;
+    // Temporary files are private; a cache may be shared.
+    #[cfg(unix)]
+    temporary.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     temporary.as_file().sync_all()?;
     temporary.persist(stamp)?;
     Ok(())

@@ -18,6 +18,9 @@ use super::{LockedModel, ModelSource, SynthSource};
 /// Environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "BITNET_CACHE_DIR";
 
+/// Beginning of the name of a model that is being made.
+const MAKING: &str = ".making-";
+
 /// What a slow step reports while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress<'a> {
@@ -153,6 +156,7 @@ impl Store {
     ) -> Result<PathBuf, StoreError> {
         let place = self.place(model);
         match &model.source {
+            ModelSource::Path(_) if !place.exists() => Err(missing(model, &place)),
             ModelSource::Path(_) => {
                 // Not ours to write a stamp beside: a file of the user's is hashed every time.
                 self.verify(model, &place, progress)?;
@@ -163,19 +167,36 @@ impl Store {
                 if stamp::holds(&place, &stamp) {
                     return Ok(place);
                 }
-                let _lock = self.lock(model, progress)?;
-                if stamp::holds(&place, &stamp) {
-                    return Ok(place);
+                match self.lock(model, progress) {
+                    Ok(_lock) => self.fill(model, &place, &stamp, progress)?,
+                    // A cache that others keep for us: what is there is used, after a look.
+                    Err(_) if place.exists() => self.verify(model, &place, progress)?,
+                    Err(error) => return Err(error),
                 }
-                if place.exists() {
-                    self.verify(model, &place, progress)?;
-                } else {
-                    self.provide(model, &place, progress)?;
-                }
-                stamp::write(&place, &stamp).map_err(io_error(&stamp, "write the stamp"))?;
                 Ok(place)
             }
         }
+    }
+
+    /// Provides or verifies the file of `model` while its lock is held.
+    fn fill(
+        &self,
+        model: &LockedModel,
+        place: &Path,
+        stamp: &Path,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<(), StoreError> {
+        if stamp::holds(place, stamp) {
+            return Ok(());
+        }
+        if place.exists() {
+            self.verify(model, place, progress)?;
+        } else {
+            self.provide(model, place, progress)?;
+        }
+        // Without a stamp the file is hashed again next time, which is all that is lost.
+        let _ = stamp::write(place, stamp);
+        Ok(())
     }
 
     fn provide(
@@ -184,18 +205,9 @@ impl Store {
         place: &Path,
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<(), StoreError> {
-        let missing = |source_name: String| StoreError::NotHere {
-            id: model.id.clone(),
-            source_name,
-            place: place.to_owned(),
-        };
         match &model.source {
             ModelSource::Synth(source) => make(model, source, place, progress),
-            ModelSource::HuggingFace { repository, revision, file } => {
-                Err(missing(format!("{repository}, revision {revision}, {file}")))
-            }
-            ModelSource::Url { url, .. } => Err(missing(url.clone())),
-            ModelSource::Path(path) => Err(missing(path.clone())),
+            _ => Err(missing(model, place)),
         }
     }
 
@@ -209,9 +221,15 @@ impl Store {
         let found = stamp::sha256(place, |done| {
             progress(Progress::Hashing(&model.id, done, metadata.len()));
         })
-        .map_err(io_error(place, "hash"))?;
+        .map_err(io_error(place, "hash"));
         progress(Progress::Done(&model.id));
-        check(model, place, found, metadata.len(), "delete the file, so that it is made anew")
+        let found = found?;
+        let next = match &model.source {
+            ModelSource::Synth(_) => "delete the file, so that it is made anew",
+            ModelSource::Path(_) => "correct the file, or the entry in models.toml",
+            _ => "put the right file in its place",
+        };
+        check(model, place, found, metadata.len(), next)
     }
 
     /// One process at a time provides a model; the others wait for its file.
@@ -243,6 +261,19 @@ impl Store {
     }
 }
 
+/// What to say of a model that nobody but the user can provide.
+fn missing(model: &LockedModel, place: &Path) -> StoreError {
+    let source_name = match &model.source {
+        ModelSource::HuggingFace { repository, revision, file } => {
+            format!("{repository}, revision {revision}, {file}")
+        }
+        ModelSource::Url { url, .. } => url.clone(),
+        ModelSource::Path(path) => path.clone(),
+        ModelSource::Synth(_) => "the generator".into(),
+    };
+    StoreError::NotHere { id: model.id.clone(), source_name, place: place.to_owned() }
+}
+
 /// Writes a synthetic model into a temporary file beside its place, and moves it there if its bytes
 /// are the pinned ones.
 fn make(
@@ -253,9 +284,19 @@ fn make(
 ) -> Result<(), StoreError> {
     let folder = place.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io_error(folder, "create"))?;
-    let temporary =
-        tempfile::NamedTempFile::new_in(folder).map_err(io_error(folder, "write in"))?;
-    let (bytes, found) = synthesise(&model.id, source, temporary.as_file(), progress)?;
+    // The lock is ours, so what an interrupted making left behind is nobody's.
+    for entry in fs::read_dir(folder).map_err(io_error(folder, "read"))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(MAKING) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    let temporary = tempfile::Builder::new()
+        .prefix(MAKING)
+        .tempfile_in(folder)
+        .map_err(io_error(folder, "write in"))?;
+    let made = synthesise(&model.id, source, temporary.as_file(), progress);
+    progress(Progress::Done(&model.id));
+    let (bytes, found) = made?;
     let next = "the generator changed: if that was intended, write the new values into models.toml";
     check(model, place, found, bytes, next)?;
     let file = temporary.as_file();
@@ -292,7 +333,6 @@ pub fn synthesise(
         progress(Progress::Making(id, done, all));
     })
     .map_err(|error: SynthError| failed(error.to_string()))?;
-    progress(Progress::Done(id));
     Ok((bytes, stamp::hex(&hashed.hasher.finalize())))
 }
 

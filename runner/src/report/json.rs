@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::Summary;
-use crate::backend::Identity;
+use super::{Basis, Summary};
 use crate::compare::Verdict;
-use crate::run::Outcome;
+use crate::run::{Cause, Outcome};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -14,15 +13,14 @@ enum Line<'a> {
     Trial {
         id: &'a str,
         outcome: &'static str,
+        cause: Option<Cause>,
         text: &'a str,
         seconds: f64,
         verdict: Option<&'a Verdict>,
     },
     Summary {
         summary: &'a Summary,
-        subject: &'a Identity,
-        references: &'a [&'a Identity],
-        seconds: f64,
+        basis: &'a Basis<'a>,
     },
 }
 
@@ -31,23 +29,20 @@ enum Line<'a> {
 /// # Errors
 /// If a figure has no JSON.
 pub fn trial(id: &str, outcome: &Outcome, seconds: f64) -> serde_json::Result<String> {
-    let (word, text, verdict) = match outcome {
-        Outcome::Passed { line, verdict } => ("passed", line, verdict.as_deref()),
-        Outcome::Failed { text, verdict } => ("failed", text, verdict.as_deref()),
-        Outcome::Ignored { reason } => ("ignored", reason, None),
+    let (word, cause, text, verdict) = match outcome {
+        Outcome::Passed { line, verdict } => ("passed", None, line, verdict.as_deref()),
+        Outcome::Failed { cause, text, verdict } => {
+            ("failed", Some(*cause), text, verdict.as_deref())
+        }
+        Outcome::Ignored { reason } => ("ignored", None, reason, None),
     };
-    serde_json::to_string(&Line::Trial { id, outcome: word, text, seconds, verdict })
+    serde_json::to_string(&Line::Trial { id, outcome: word, cause, text, seconds, verdict })
 }
 
 /// The last line.
 ///
 /// # Errors
 /// If a figure has no JSON.
-pub fn summary(
-    summary: &Summary,
-    subject: &Identity,
-    references: &[&Identity],
-    seconds: f64,
-) -> serde_json::Result<String> {
-    serde_json::to_string(&Line::Summary { summary, subject, references, seconds })
+pub fn summary(summary: &Summary, basis: &Basis<'_>) -> serde_json::Result<String> {
+    serde_json::to_string(&Line::Summary { summary, basis })
 }

@@ -1,10 +1,12 @@
 //! Telling people and programs how a run went. Nothing is computed or judged here.
 
 pub mod json;
+mod output;
 mod progress;
 mod summary;
 mod terminal;
 
+pub use output::print_line;
 pub use progress::progress;
-pub use summary::Summary;
+pub use summary::{Basis, Summary};
 pub use terminal::{Colour, Terminal};

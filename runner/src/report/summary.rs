@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::backend::Identity;
 use crate::compare::{Verdict, Word};
-use crate::models::LockedModel;
-use crate::run::Outcome;
+use crate::escape;
+use crate::run::{Cause, Outcome, Runner};
 use crate::suite::Kind;
 
 /// Counts and worst figures of the trials so far.
@@ -20,8 +20,12 @@ pub struct Summary {
     pub passed: usize,
     /// Trials that failed.
     pub failed: usize,
+    /// How many of them lacked a model or a reference.
+    pub missing: usize,
     /// Trials that were not run, with the reason of each.
     pub ignored: Vec<(String, String)>,
+    /// Trials that were not run because their tier is above the one asked for.
+    pub above_tier: usize,
     /// Parity trials by word: EXACT, MATCH, …
     pub words: BTreeMap<&'static str, usize>,
     /// Rows of logits compared with a reference.
@@ -32,20 +36,19 @@ pub struct Summary {
     pub worst_mean_kl: Option<f64>,
     /// Smallest raw cosine of a position of a parity trial.
     pub worst_cosine: Option<f64>,
-    /// Models used, with their sha256.
-    pub models: BTreeMap<String, String>,
 }
 
 impl Summary {
     /// Adds one trial.
-    pub fn add(&mut self, id: &str, kind: Kind, model: Option<&LockedModel>, outcome: &Outcome) {
+    pub fn add(&mut self, id: &str, kind: Kind, outcome: &Outcome) {
         let verdict = match outcome {
             Outcome::Passed { verdict, .. } => {
                 self.passed += 1;
                 verdict
             }
-            Outcome::Failed { verdict, .. } => {
+            Outcome::Failed { cause, verdict, .. } => {
                 self.failed += 1;
+                self.missing += usize::from(*cause == Cause::Missing);
                 verdict
             }
             Outcome::Ignored { reason } => {
@@ -53,9 +56,6 @@ impl Summary {
                 return;
             }
         };
-        if let Some(model) = model {
-            self.models.insert(model.id.clone(), model.sha256.clone());
-        }
         if let (Kind::Parity, Some(verdict)) = (kind, verdict) {
             self.add_verdict(verdict);
         }
@@ -76,25 +76,38 @@ impl Summary {
         }
     }
 
+    /// Counts trials of a tier above the one asked for.
+    pub fn add_above_tier(&mut self, trials: usize) {
+        self.above_tier += trials;
+    }
+
     /// Whether anything ran.
     pub fn ran(&self) -> bool {
         self.passed + self.failed > 0
     }
 
-    /// The block that ends a run, several lines.
-    pub fn text(&self, seconds: f64, subject: &Identity, references: &[&Identity]) -> String {
+    /// The block that ends a run, several lines: counts, worst figures, and on what they rest.
+    pub fn text(&self, basis: &Basis<'_>) -> String {
         let mut out = String::new();
         for (id, reason) in &self.ignored {
             let _ = writeln!(out, "  ignored {id}: {reason}");
         }
-        let trials = self.passed + self.failed;
         let _ = writeln!(
             out,
-            "{trials} trials run in {seconds:.1} s: {} passed, {} failed; {} ignored",
+            "{} trials run in {:.1} s: {} passed, {} failed; {} ignored",
+            self.passed + self.failed,
+            basis.seconds,
             self.passed,
             self.failed,
-            self.ignored.len()
+            self.ignored.len() + self.above_tier
         );
+        if self.above_tier > 0 {
+            let _ = writeln!(
+                out,
+                "  {} of the ignored are of a higher tier; BITNET_TIER=integration runs them",
+                self.above_tier
+            );
+        }
         if !self.words.is_empty() {
             let words: Vec<String> =
                 self.words.iter().map(|(word, count)| format!("{count} {word}")).collect();
@@ -109,18 +122,46 @@ impl Summary {
         if let (Some(kl), Some(cosine)) = (self.worst_mean_kl, self.worst_cosine) {
             let _ = writeln!(out, "  worst case: mean KL {kl:.2e} nat, raw cosine {cosine:.9}");
         }
-        let _ =
-            writeln!(out, "  subject: {} {} ({})", subject.name, subject.version, subject.build);
-        for identity in references {
+        // Engines choose these words.
+        let line = |identity: &Identity| {
             let Identity { name, version, source, build } = identity;
-            let _ = writeln!(out, "  reference: {name} {version} ({source})\n    built by {build}");
+            escape::text(&format!("{name} {version} ({source}), {build}"))
+        };
+        let _ = writeln!(out, "  subject: {}", line(basis.subject));
+        for reference in &basis.references {
+            let _ = writeln!(out, "  reference: {}", line(reference));
         }
-        if references.is_empty() && trials > 0 {
+        if basis.references.is_empty() && self.ran() {
             let _ = writeln!(out, "  reference: none was started; nothing was compared with one");
         }
-        for (id, sha256) in &self.models {
+        for (id, sha256) in basis.models {
             let _ = writeln!(out, "  model: {id}, sha256 {sha256}");
         }
         out
+    }
+}
+
+/// What a run's figures rest on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Basis<'a> {
+    /// Wall time.
+    pub seconds: f64,
+    /// The engine under test.
+    pub subject: &'a Identity,
+    /// The references that were started.
+    pub references: Vec<&'a Identity>,
+    /// The models that were used, with their sha256.
+    pub models: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Basis<'a> {
+    /// The basis of what `runner` has run.
+    pub fn of(runner: &'a Runner, seconds: f64) -> Self {
+        Self {
+            seconds,
+            subject: runner.engines.subject.identity(),
+            references: runner.engines.started().collect(),
+            models: runner.models(),
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! A run on a terminal, in the manner of nextest: a line a trial, failures at once and again at the
 //! end. Results go to standard output, all else to standard error.
 
-#![expect(clippy::print_stdout, reason = "this file is where a run is printed")]
-
 use std::env;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -11,6 +9,7 @@ use clap::ValueEnum;
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::print_line;
 use crate::run::Outcome;
 
 /// Trials that take longer are marked.
@@ -80,10 +79,14 @@ impl Terminal {
             let word = style.bold().force_styling(self.colour).apply_to(format!("{word:>12}"));
             let slow = if seconds > SLOW_SECONDS { " SLOW" } else { "" };
             let head = format!("{word} [{seconds:>8.3}s]{slow} {id}");
-            self.bar.suspend(|| match failed {
-                true => println!("{head}\n{text}\n{footer}\n"),
-                false => println!("{head}\n             {text}"),
-            });
+            let mut block = match failed {
+                true => format!("{head}\n{text}\n{footer}\n"),
+                false => format!("{head}\n             {text}"),
+            };
+            for sentence in outcome.untested() {
+                block += &format!("\n             not tested: {sentence}");
+            }
+            self.bar.suspend(|| print_line(&block));
         }
         if failed {
             self.failures.push((id.to_owned(), format!("{text}\n{footer}")));
@@ -95,11 +98,11 @@ impl Terminal {
     pub fn finish(self, summary: &str) {
         self.bar.finish_and_clear();
         if !self.failures.is_empty() {
-            println!("failures:\n");
+            print_line("failures:\n");
             for (id, text) in &self.failures {
-                println!("---- {id}\n{text}\n");
+                print_line(&format!("---- {id}\n{text}\n"));
             }
         }
-        println!("\n{summary}");
+        print_line(&format!("\n{summary}"));
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::outcome::{Obstacle, Result};
 use crate::backend::engine::EngineBackend;
 use crate::backend::protocol::build_id;
-use crate::backend::worker::{WorkerBackend, WorkerSpec, locate};
-use crate::backend::{Backend, BackendError, Identity, ModelFacts, OpenRequest, TokenizeOptions};
+use crate::backend::worker::{WORKER_DIR, WorkerBackend, WorkerSpec, locate};
+use crate::backend::{Backend, Identity, ModelFacts, OpenRequest, TokenizeOptions};
 use crate::models::LockedModel;
 use crate::suite::Variant;
 use crate::suite::case::{Prompt, SpecialTokens};
@@ -70,12 +70,22 @@ impl Engines {
             return Ok(facts.clone());
         }
         self.subject_open = None;
-        let facts = self.subject.open(request).map_err(hardware)?;
+        let facts = self.subject.open(request)?;
         self.subject_open = Some((request.clone(), facts.clone()));
         Ok(facts)
     }
 
-    /// Forgets what is open, so that the next request loads anew.
+    /// What the subject finds in the model at `path`, whatever session is open.
+    pub(super) fn facts(&mut self, path: &Path, variant: &Variant) -> Result<ModelFacts> {
+        match &self.subject_open {
+            Some((open, facts)) if open.model == path && open.isa == variant.isa => {
+                Ok(facts.clone())
+            }
+            _ => self.open_subject(&request(path, variant, 1)),
+        }
+    }
+
+    /// Forgets what is open, so that the next request opens a new session.
     pub(super) fn forget_subject(&mut self) {
         self.subject_open = None;
     }
@@ -133,6 +143,13 @@ impl Engines {
 /// Starts the worker of the reference `name`.
 fn start(name: &'static str) -> Result<WorkerBackend> {
     let program = REFERENCES.iter().find(|(known, _)| *known == name).map_or(name, |(_, p)| p);
+    if cfg!(not(feature = "bitnet-cpp")) && std::env::var_os(WORKER_DIR).is_none() {
+        // A worker beside us would be left over from another build.
+        return Err(Obstacle::Missing(format!(
+            "no reference: this program was built without the feature `bitnet-cpp`\n  to get it: \
+             build with the default features, or set {WORKER_DIR} to the folder of a worker"
+        )));
+    }
     let remedy = "run `cargo build` (with its default features: they compile the reference, see \
                   cpp-bridge/README.md)";
     Ok(WorkerBackend::start(WorkerSpec {
@@ -152,10 +169,29 @@ fn start(name: &'static str) -> Result<WorkerBackend> {
 pub(super) fn request(model: &Path, variant: &Variant, positions: usize) -> OpenRequest {
     OpenRequest {
         model: model.to_owned(),
-        context: positions.next_multiple_of(CONTEXT_STEP),
+        context: positions,
         threads: variant.threads.unwrap_or(1),
         isa: variant.isa.clone(),
     }
+}
+
+/// [`request`] for at least `positions`, rounded up so that trials of like length share a session.
+///
+/// Says so where the model has fewer positions.
+pub(super) fn roomy_request(
+    path: &Path,
+    variant: &Variant,
+    positions: usize,
+    facts: &ModelFacts,
+) -> Result<OpenRequest> {
+    if positions > facts.context_length {
+        return Err(Obstacle::Error(format!(
+            "the case needs {positions} positions (prompt and steps), and the model has {}",
+            facts.context_length
+        )));
+    }
+    let rounded = positions.max(1).next_multiple_of(CONTEXT_STEP).min(facts.context_length);
+    Ok(request(path, variant, rounded))
 }
 
 /// The ids of a prompt, by `backend`'s own tokenizer where it is text.
@@ -173,14 +209,4 @@ pub(super) fn prompt_ids(
 /// The suite format's words as the backends' options.
 pub(super) fn options(special: SpecialTokens) -> TokenizeOptions {
     TokenizeOptions { add_special: special.add, parse_special: special.parse }
-}
-
-/// A refusal for want of an instruction set is the processor's, not the engine's.
-fn hardware(error: BackendError) -> Obstacle {
-    match error {
-        BackendError::Refused(why) if why.starts_with("this processor has no ") => {
-            Obstacle::Hardware(why)
-        }
-        other => other.into(),
-    }
 }

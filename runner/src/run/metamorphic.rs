@@ -1,28 +1,35 @@
 //! A metamorphic case: the subject against itself, computed another way. No reference is asked.
 
-use super::engines::{Engines, prompt_ids, request};
+use std::cell::RefCell;
+use std::path::Path;
+
+use super::engines::{Engines, prompt_ids, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
+use super::parity::piece;
 use super::tolerance::tolerance;
 use crate::backend::{Feed, Logits, OpenRequest};
 use crate::compare::{SelfInput, SelfRequirement, Tolerance, Verdict, judge_self, one_line};
 use crate::suite::Variant;
 use crate::suite::case::{GreedyPolicy, Metamorphic, Prompt, Relation, SpecialTokens};
 
-/// Positions for prompts of these cases: they are short texts.
-const CONTEXT: usize = 512;
-
 /// Runs one variant of a metamorphic case.
 pub(super) fn run(
     engines: &mut Engines,
-    path: &std::path::Path,
+    path: &Path,
     check: &Metamorphic,
     variant: &Variant,
 ) -> Result<Outcome> {
     let tolerance = tolerance(&check.tolerance, GreedyPolicy::Margin)
         .map_err(|error| Obstacle::Error(error.to_string()))?;
-    let request = request(path, variant, CONTEXT);
-    let facts = engines.open_subject(&request)?;
+    let facts = engines.facts(path, variant)?;
     let ids = prompt_ids(&mut *engines.subject, &check.prompt, check.special)?;
+    let request = roomy_request(path, variant, ids.len(), &facts)?;
+    engines.open_subject(&request)?;
+    if ids.len() < 2
+        && matches!(check.relation, Relation::PrefillEqualsSteps | Relation::CausalPrefix)
+    {
+        return Err(Obstacle::Error("one id compares nothing here: give a longer prompt".into()));
+    }
     let mut compare =
         Compare { tolerance, vocab_size: facts.vocab_size, ids, verdicts: Vec::new() };
     let mut untested = String::new();
@@ -51,6 +58,9 @@ pub(super) fn run(
         Relation::FreshCache { after } => {
             let special = SpecialTokens { add: true, parse: false };
             let earlier = prompt_ids(&mut *engines.subject, &Prompt::Text(after.clone()), special)?;
+            let positions = earlier.len().max(compare.ids.len());
+            let request = roomy_request(path, variant, positions, &facts)?;
+            engines.open_subject(&request)?;
             engines.subject.logits(&earlier, Feed::Prefill)?;
             let used = compare.logits(engines, &request)?;
             engines.forget_subject();
@@ -86,7 +96,8 @@ pub(super) fn run(
             }
         }
     }
-    Ok(compare.outcome(&untested))
+    let subject = RefCell::new(&mut *engines.subject);
+    Ok(compare.outcome(&untested, &|id| piece(&mut **subject.borrow_mut(), id)))
 }
 
 /// Instruction sets that the subject can open here, and those it cannot.
@@ -150,13 +161,12 @@ impl Compare {
         self.verdicts.push((what.to_owned(), verdict));
     }
 
-    fn outcome(mut self, note: &str) -> Outcome {
-        let piece = |id: u32| format!("#{id}");
+    fn outcome(mut self, note: &str, piece: &dyn Fn(u32) -> String) -> Outcome {
         if let Some(bad) = self.verdicts.iter().position(|(_, verdict)| !verdict.passes()) {
             let (what, verdict) = self.verdicts.swap_remove(bad);
-            return match Outcome::of_verdict(verdict, &self.ids, &piece) {
-                Outcome::Failed { text, verdict } => {
-                    Outcome::Failed { text: format!("{what}: {text}"), verdict }
+            return match Outcome::of_verdict(verdict, &self.ids, piece) {
+                Outcome::Failed { cause, text, verdict } => {
+                    Outcome::Failed { cause, text: format!("{what}: {text}"), verdict }
                 }
                 other => other,
             };

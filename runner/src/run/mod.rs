@@ -11,7 +11,7 @@ mod tokenizer;
 mod tolerance;
 
 pub use engines::{Engines, REFERENCES};
-pub use outcome::{Outcome, Result};
+pub use outcome::{Cause, Outcome, Result};
 pub use project::{Project, ProjectError};
 pub use runner::{Runner, Settings};
 pub use tolerance::{ceilings, contract};

@@ -1,7 +1,10 @@
-//! How a trial ended, with what a report needs to say about it.
+//! How a trial ended, with what a report needs to say about it. Every text here is safe to print.
+
+use serde::Serialize;
 
 use crate::backend::BackendError;
-use crate::compare::{Verdict, explain, one_line};
+use crate::compare::{Verdict, Word, explain, one_line};
+use crate::escape;
 use crate::models::StoreError;
 
 /// How a trial ended.
@@ -14,9 +17,11 @@ pub enum Outcome {
         /// The verdict, where logits were compared.
         verdict: Option<Box<Verdict>>,
     },
-    /// Something differs, or could not be computed.
+    /// Something differs, or could not be compared.
     Failed {
-        /// The whole story, several lines, safe to print.
+        /// Which of the two.
+        cause: Cause,
+        /// The whole story, several lines.
         text: String,
         /// The verdict, where there is one.
         verdict: Option<Box<Verdict>>,
@@ -28,10 +33,22 @@ pub enum Outcome {
     },
 }
 
+/// Why a trial failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// It was compared, and differs: the only failure that `known-failure` expects.
+    Judged,
+    /// An engine failed, or its output cannot be compared.
+    Engine,
+    /// A model or a reference is missing.
+    Missing,
+}
+
 /// An outcome, or what kept the trial from one.
 pub type Result<T> = std::result::Result<T, Obstacle>;
 
-/// What kept a trial from being judged.
+/// What kept a trial from being judged. The texts are safe to print.
 #[derive(Debug)]
 pub enum Obstacle {
     /// Something is missing that the user can provide: a failure, unless skipping is allowed.
@@ -43,19 +60,26 @@ pub enum Obstacle {
 }
 
 impl From<BackendError> for Obstacle {
+    /// Engines and files choose these words, so they are escaped, line breaks included.
     fn from(error: BackendError) -> Self {
         match error {
-            BackendError::Unavailable { .. } => Obstacle::Missing(error.to_string()),
-            _ => Obstacle::Error(error.to_string()),
+            BackendError::Unavailable { what, remedy } => Obstacle::Missing(format!(
+                "{}\n  to get it: {}",
+                escape::text(&what),
+                escape::text(&remedy)
+            )),
+            BackendError::Hardware(why) => Obstacle::Hardware(escape::text(&why)),
+            other => Obstacle::Error(escape::text(&other.to_string())),
         }
     }
 }
 
 impl From<StoreError> for Obstacle {
     fn from(error: StoreError) -> Self {
+        let text = escape::text(&error.to_string());
         match error {
-            StoreError::NotHere { .. } => Obstacle::Missing(error.to_string()),
-            _ => Obstacle::Error(error.to_string()),
+            StoreError::NotHere { .. } => Obstacle::Missing(text),
+            _ => Obstacle::Error(text),
         }
     }
 }
@@ -66,18 +90,31 @@ impl Outcome {
         Outcome::Passed { line: line.into(), verdict: None }
     }
 
-    /// Failed, with the story.
-    pub fn failed(text: impl Into<String>) -> Self {
-        Outcome::Failed { text: text.into(), verdict: None }
+    /// Compared and found different, with the story.
+    pub fn differs(text: impl Into<String>) -> Self {
+        Outcome::Failed { cause: Cause::Judged, text: text.into(), verdict: None }
+    }
+
+    /// Not compared, for this cause.
+    pub fn failed(cause: Cause, text: impl Into<String>) -> Self {
+        Outcome::Failed { cause, text: text.into(), verdict: None }
     }
 
     /// What a verdict means for its trial; `piece` turns an id into its escaped text.
     pub fn of_verdict(verdict: Verdict, ids: &[u32], piece: &dyn Fn(u32) -> String) -> Self {
         if verdict.passes() {
-            Outcome::Passed { line: one_line(&verdict), verdict: Some(Box::new(verdict)) }
-        } else {
-            let text = explain(&verdict, ids, piece);
-            Outcome::Failed { text, verdict: Some(Box::new(verdict)) }
+            return Outcome::Passed { line: one_line(&verdict), verdict: Some(Box::new(verdict)) };
+        }
+        let cause = if verdict.word == Word::Error { Cause::Engine } else { Cause::Judged };
+        let text = explain(&verdict, ids, piece);
+        Outcome::Failed { cause, text, verdict: Some(Box::new(verdict)) }
+    }
+
+    /// What a pass does not show, in sentences.
+    pub fn untested(&self) -> &[String] {
+        match self {
+            Outcome::Passed { verdict: Some(verdict), .. } => &verdict.untested,
+            _ => &[],
         }
     }
 }

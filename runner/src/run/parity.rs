@@ -2,56 +2,52 @@
 //!
 //! It asks both engines and hands the outputs to `compare`; it has no limit of its own.
 
+use std::cell::RefCell;
+use std::path::Path;
 use std::thread;
 
-use super::engines::{Engines, options, request};
+use super::engines::{Engines, options, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::tolerance::tolerance;
-use crate::backend::{Backend, BackendError, Feed, Generation, Logits, ModelFacts};
+use crate::backend::{
+    Backend, BackendError, Feed, Generation, Logits, ModelFacts, TokenizeOptions,
+};
 use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge};
 use crate::models::LockedModel;
 use crate::suite::case::{Parity, Prompt};
 use crate::suite::{Case, Variant};
 
-/// Positions opened while the length of the prompt is not known.
-const FIRST_CONTEXT: usize = 512;
-
 /// Runs one variant of a parity case.
 pub(super) fn run(
     engines: &mut Engines,
     model: &LockedModel,
-    path: &std::path::Path,
+    path: &Path,
     case: &Case,
     parity: &Parity,
     variant: &Variant,
 ) -> Result<Outcome> {
     let tolerance = tolerance(&parity.tolerance, parity.greedy)
         .map_err(|error| Obstacle::Error(error.to_string()))?;
-    let first = request(path, variant, FIRST_CONTEXT);
-    let (subject, reference, facts) = engines.open_pair(model, &first, case.timeout)?;
+    let facts = engines.facts(path, variant)?;
+    let first = roomy_request(path, variant, 1, &facts)?;
+    let (subject, reference, _) = engines.open_pair(model, &first, case.timeout)?;
     let ours = tokens(subject, parity, &facts)?;
     let theirs = tokens(reference, parity, &facts)?;
-    let prompt = theirs.as_ref().map_or_else(|| prompt_tokens(parity), |t| t.ids.clone());
-    let positions = prompt.len() + parity.steps;
-    if positions > facts.context_length {
-        return Err(Obstacle::Error(format!(
-            "the prompt's {} ids and {} steps are more than the model's {} positions",
-            prompt.len(),
-            parity.steps,
-            facts.context_length
-        )));
-    }
-    let request = request(path, variant, positions.max(FIRST_CONTEXT));
+    let prompt = match &parity.prompt {
+        Prompt::Tokens(ids) => ids,
+        Prompt::Text(_) => theirs.as_ref().map_or(&[][..], |tokens| &tokens.ids),
+    };
+    let request = roomy_request(path, variant, prompt.len() + parity.steps, &facts)?;
     let (subject, reference, _) = engines.open_pair(model, &request, case.timeout)?;
-    let outputs = outputs(subject, reference, &prompt, parity.steps)?;
+    let outputs = outputs(subject, reference, prompt, parity.steps)?;
     let input = ParityInput {
         vocab_size: facts.vocab_size,
         ids: &outputs.ids,
         prompt_len: prompt.len(),
-        reference_prefill: &outputs.reference_prefill.values,
-        test_prefill: &outputs.subject_prefill.values,
-        reference_steps: &outputs.reference.logits.values,
-        test_steps: &outputs.subject.logits.values,
+        reference_prefill: rows(&outputs.reference_prefill, &facts, "the reference's prefill")?,
+        test_prefill: rows(&outputs.subject_prefill, &facts, "the subject's prefill")?,
+        reference_steps: rows(&outputs.reference.logits, &facts, "the reference's steps")?,
+        test_steps: rows(&outputs.subject.logits, &facts, "the subject's steps")?,
         chosen: &outputs.reference.ids,
         free_run: (parity.steps > 0).then_some(&*outputs.subject.free_run),
         tokens: theirs.as_ref().zip(ours.as_ref()).map(|(a, b)| (a.view(), b.view())),
@@ -61,21 +57,66 @@ pub(super) fn run(
         judge(&input, &tolerance).unwrap_or_else(|error| Verdict::error(&error, &tolerance));
     let mut all = outputs.ids.clone();
     all.extend(outputs.reference.ids.last());
-    let pieces = pieces(subject, &all);
-    Ok(Outcome::of_verdict(verdict, &all, &|id| {
-        pieces.iter().find(|(known, _)| *known == id).map_or_else(String::new, |(_, p)| p.clone())
-    }))
+    let subject = RefCell::new(subject);
+    Ok(Outcome::of_verdict(verdict, &all, &|id| piece(&mut **subject.borrow_mut(), id)))
 }
 
-/// One engine's tokenisation of the prompt's text.
-struct Tokens {
-    ids: Vec<u32>,
+/// An id's text, escaped; an id without one is shown as such.
+pub(super) fn piece(backend: &mut dyn Backend, id: u32) -> String {
+    match backend.detokenize(&[id]) {
+        Ok(bytes) => escape_piece(&bytes),
+        Err(_) => "(no text)".into(),
+    }
+}
+
+/// The values, if their rows are as wide as the model's vocabulary.
+fn rows<'a>(logits: &'a Logits, facts: &ModelFacts, what: &str) -> Result<&'a [f32]> {
+    if logits.vocab_size == facts.vocab_size {
+        return Ok(&logits.values);
+    }
+    Err(Obstacle::Error(format!(
+        "{what} has rows of {} logits, but the model's vocabulary is {}",
+        logits.vocab_size, facts.vocab_size
+    )))
+}
+
+/// One engine's tokenisation of a text.
+pub(super) struct Tokens {
+    pub(super) ids: Vec<u32>,
     byte_lengths: Vec<usize>,
+    bytes: Vec<u8>,
 }
 
 impl Tokens {
-    fn view(&self) -> Tokenised<'_> {
-        Tokenised { ids: &self.ids, byte_lengths: &self.byte_lengths, detokenised: None }
+    /// `backend`'s ids of `text`, and their way back.
+    pub(super) fn new(
+        backend: &mut dyn Backend,
+        text: &str,
+        options: TokenizeOptions,
+        facts: &ModelFacts,
+    ) -> Result<Self> {
+        let ids = backend.tokenize(text, options)?;
+        let mut byte_lengths = Vec::with_capacity(ids.len());
+        for (index, id) in ids.iter().enumerate() {
+            let added = index == 0 && options.add_special && facts.bos == Some(*id);
+            byte_lengths.push(if added { 0 } else { backend.detokenize(&[*id])?.len() });
+        }
+        let bytes = backend.detokenize(&ids)?;
+        Ok(Self { ids, byte_lengths, bytes })
+    }
+
+    /// What the ids stand for.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// For `compare`.
+    pub(super) fn view(&self) -> Tokenised<'_> {
+        Tokenised {
+            ids: &self.ids,
+            byte_lengths: &self.byte_lengths,
+            detokenised: Some(&self.bytes),
+        }
     }
 }
 
@@ -84,20 +125,9 @@ fn tokens(
     parity: &Parity,
     facts: &ModelFacts,
 ) -> Result<Option<Tokens>> {
-    let Prompt::Text(text) = &parity.prompt else { return Ok(None) };
-    let ids = backend.tokenize(text, options(parity.special))?;
-    let mut byte_lengths = Vec::with_capacity(ids.len());
-    for (index, id) in ids.iter().enumerate() {
-        let added = index == 0 && parity.special.add && facts.bos == Some(*id);
-        byte_lengths.push(if added { 0 } else { backend.detokenize(&[*id])?.len() });
-    }
-    Ok(Some(Tokens { ids, byte_lengths }))
-}
-
-fn prompt_tokens(parity: &Parity) -> Vec<u32> {
     match &parity.prompt {
-        Prompt::Tokens(ids) => ids.clone(),
-        Prompt::Text(_) => Vec::new(),
+        Prompt::Tokens(_) => Ok(None),
+        Prompt::Text(text) => Tokens::new(backend, text, options(parity.special), facts).map(Some),
     }
 }
 
@@ -125,7 +155,7 @@ fn outputs(
         || reference.logits(&ids, Feed::Prefill),
         || {
             let logits = subject.logits(&ids, Feed::Prefill)?;
-            Ok((logits, forced(subject, prompt, &generation.ids, run)?))
+            Ok((logits, forced(subject, prompt, &ids, &generation.ids, run)?))
         },
     )?;
     Ok(Outputs { ids, reference: generation, reference_prefill, subject: forced, subject_prefill })
@@ -153,45 +183,21 @@ struct Forced {
     free_run: Vec<u32>,
 }
 
-/// Starts from the subject's own greedy `run` and puts it back on the reference's ids after every
-/// difference: its rows up to and including the different choice were computed on the same ids, so
-/// they stand. What follows a different choice is computed in vain, so after one it is asked for
-/// twice as many steps as it went right before: an engine that is wrong at every step costs no more
-/// than two steps for each.
+/// The subject's own greedy `run` where it made the reference's choices; otherwise the decode path
+/// once more, on the reference's ids from the first one.
 fn forced(
     subject: &mut dyn Backend,
     prompt: &[u32],
+    ids: &[u32],
     chosen: &[u32],
-    mut run: Generation,
+    run: Generation,
 ) -> std::result::Result<Forced, BackendError> {
-    let free_run = run.ids.clone();
-    let vocab_size = run.logits.vocab_size;
-    let mut values = Vec::with_capacity(chosen.len() * vocab_size);
-    let mut done = 0;
-    loop {
-        let rest = &chosen[done..];
-        let same = run.ids.iter().zip(rest).take_while(|(a, b)| a == b).count();
-        let usable = run.ids.len().min(same + 1);
-        values.extend_from_slice(&run.logits.values[..usable * vocab_size]);
-        done += usable;
-        if done == chosen.len() {
-            return Ok(Forced { logits: Logits { vocab_size, values }, free_run });
-        }
-        let anchor: Vec<u32> = prompt.iter().chain(&chosen[..done]).copied().collect();
-        run = subject.generate(&anchor, (2 * usable).min(chosen.len() - done))?;
+    if run.ids == chosen {
+        return Ok(Forced { logits: run.logits, free_run: run.ids });
     }
-}
-
-/// Every id's text, escaped; an id without one is shown as such.
-fn pieces(subject: &mut dyn Backend, ids: &[u32]) -> Vec<(u32, String)> {
-    let mut unique = ids.to_vec();
-    unique.sort_unstable();
-    unique.dedup();
-    unique
-        .into_iter()
-        .map(|id| {
-            let text = subject.detokenize(&[id]).map(|bytes| escape_piece(&bytes));
-            (id, text.unwrap_or_else(|_| "(no text)".into()))
-        })
-        .collect()
+    let steps = subject.logits(ids, Feed::Steps)?;
+    let first = prompt.len().saturating_sub(1) * steps.vocab_size;
+    let values = steps.values.get(first..).unwrap_or_default().to_vec();
+    let logits = Logits { vocab_size: steps.vocab_size, values };
+    Ok(Forced { logits, free_run: run.ids })
 }

@@ -3,11 +3,12 @@
 //! The reference never sees the damaged file: llama.cpp aborts on some of them.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::engines::{Engines, request};
 use super::outcome::{Obstacle, Outcome, Result};
 use crate::backend::BackendError;
-use crate::compare::escape_piece;
+use crate::escape;
 use crate::suite::Variant;
 use crate::suite::case::Reject;
 use crate::suite::damage;
@@ -18,7 +19,7 @@ const CONTEXT: usize = 1;
 /// Runs one variant of a reject case.
 pub(super) fn run(
     engines: &mut Engines,
-    path: &std::path::Path,
+    path: &Path,
     check: &Reject,
     variant: &Variant,
 ) -> Result<Outcome> {
@@ -36,23 +37,21 @@ pub(super) fn run(
     engines.forget_subject();
     let answer = engines.subject.open(&request(copy.path(), variant, CONTEXT));
     // The temporary name is noise, and differs from run to run.
-    let shown = |text: &str| {
-        let text = text.replace(&copy.path().display().to_string(), "model.gguf");
-        escape_piece(text.as_bytes()).replace("\\\"", "\"")
-    };
+    let shown =
+        |text: &str| escape::text(&text.replace(&copy.path().display().to_string(), "model.gguf"));
     match answer {
         Err(BackendError::Refused(why)) if why.contains(&check.expect_error) => {
             Ok(Outcome::passed(format!("refused: {}", shown(&why))))
         }
-        Err(BackendError::Refused(why)) => Ok(Outcome::failed(format!(
+        Err(BackendError::Refused(why)) => Ok(Outcome::differs(format!(
             "ERROR: the damaged model was refused in other words\n  wanted: {}\n  found:  {}",
-            check.expect_error,
+            escape::text(&check.expect_error),
             shown(&why)
         ))),
         Err(other) => Err(other.into()),
-        Ok(_) => Ok(Outcome::failed(format!(
+        Ok(_) => Ok(Outcome::differs(format!(
             "ERROR: the damaged model was opened; it should be refused with \"{}\"",
-            check.expect_error
+            escape::text(&check.expect_error)
         ))),
     }
 }

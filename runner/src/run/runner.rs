@@ -1,13 +1,18 @@
 //! Runs trials one after the other with engines that live as long as the run.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::engines::Engines;
-use super::outcome::{Obstacle, Outcome, Result};
+use super::outcome::{Cause, Obstacle, Outcome, Result};
 use super::{Project, metamorphic, parity, reject, tokenizer};
-use crate::models::{Progress, Store, StoreError};
+use crate::escape;
+use crate::models::{LockedModel, Progress, Store, StoreError};
+use crate::suite::case::KnownFailure;
 use crate::suite::{Check, Trial};
 
 /// Environment variable that turns what is missing into ignored trials.
@@ -33,6 +38,8 @@ pub struct Runner {
     project: Arc<Project>,
     settings: Settings,
     store: std::result::Result<Store, StoreError>,
+    models: BTreeMap<String, String>,
+    paths: BTreeMap<String, std::result::Result<PathBuf, String>>,
     /// The engines; tests reach in to break them.
     pub engines: Engines,
 }
@@ -41,7 +48,13 @@ impl Runner {
     /// A run of `project`'s trials with `engines`.
     pub fn new(project: Arc<Project>, engines: Engines, settings: Settings) -> Self {
         let store = Store::from_environment(&project.root);
-        Self { project, settings, store, engines }
+        let (models, paths) = (BTreeMap::new(), BTreeMap::new());
+        Self { project, settings, store, models, paths, engines }
+    }
+
+    /// Models that trials have used so far, verified, with their sha256.
+    pub fn models(&self) -> &BTreeMap<String, String> {
+        &self.models
     }
 
     /// Runs one trial, whatever `ignored` says: the caller has selected it.
@@ -56,35 +69,23 @@ impl Runner {
             Ok(Err(Obstacle::Missing(what))) if self.settings.allow_skip => {
                 Outcome::Ignored { reason: format!("{what} ({SKIP_VARIABLE}=1)") }
             }
-            Ok(Err(Obstacle::Missing(what))) => Outcome::failed(format!(
-                "ERROR: {what}\n  to skip what is missing instead: {SKIP_VARIABLE}=1"
-            )),
+            Ok(Err(Obstacle::Missing(what))) => {
+                let text =
+                    format!("ERROR: {what}\n  to skip what is missing instead: {SKIP_VARIABLE}=1");
+                Outcome::failed(Cause::Missing, text)
+            }
             Ok(Err(Obstacle::Hardware(reason))) => Outcome::Ignored { reason },
-            Ok(Err(Obstacle::Error(what))) => Outcome::failed(format!("ERROR: {what}")),
+            Ok(Err(Obstacle::Error(what))) => {
+                Outcome::failed(Cause::Engine, format!("ERROR: {what}"))
+            }
             Err(panic) => {
-                let message = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("(no message)");
                 self.engines.forget_subject();
-                Outcome::failed(format!("ERROR: panic: {message}"))
+                Outcome::failed(Cause::Engine, format!("ERROR: panic: {}", message(&*panic)))
             }
         };
-        match (&case.known_failure, outcome) {
-            (None, outcome) => outcome,
-            (Some(known), Outcome::Failed { .. }) => {
-                Outcome::passed(format!("fails as known: {} (issue {})", known.why, known.issue))
-            }
-            (Some(known), Outcome::Passed { line, verdict }) => Outcome::Failed {
-                text: format!(
-                    "ERROR: passes, but is marked as a known failure ({}, issue {}); remove \
-                     `known-failure`\n  {line}",
-                    known.why, known.issue
-                ),
-                verdict,
-            },
-            (Some(_), ignored) => ignored,
+        match &case.known_failure {
+            Some(known) => expect_failure(known, outcome),
+            None => outcome,
         }
     }
 
@@ -94,9 +95,32 @@ impl Runner {
         let shown = suite.path.strip_prefix(&self.project.root).unwrap_or(&suite.path);
         let mut text = format!("  case: {}:{}\n", shown.display(), case.line);
         if let Some(analysis) = &case.analysis {
-            text += &format!("  about: {}\n", analysis.trim());
+            text += &format!("  about: {}\n", escape::text(analysis.trim()));
         }
         text + &format!("  rerun: cargo parity run --exact '{}'", trial.id)
+    }
+
+    /// The verified file of `model`. A file that was found wrong once is not hashed again.
+    fn resolve(&mut self, model: &LockedModel) -> Result<PathBuf> {
+        if let Some(known) = self.paths.get(&model.id) {
+            return known.clone().map_err(Obstacle::Error);
+        }
+        let store = match &self.store {
+            Ok(store) => store,
+            Err(error) => return Err(Obstacle::Missing(escape::text(&error.to_string()))),
+        };
+        let found = store.resolve(model, &*self.settings.progress).map_err(Obstacle::from);
+        match &found {
+            Ok(path) => {
+                self.models.insert(model.id.clone(), model.sha256.clone());
+                self.paths.insert(model.id.clone(), Ok(path.clone()));
+            }
+            Err(Obstacle::Error(why)) => {
+                self.paths.insert(model.id.clone(), Err(why.clone()));
+            }
+            Err(_) => {}
+        }
+        found
     }
 
     fn attempt(&mut self, trial: &Trial) -> Result<Outcome> {
@@ -106,8 +130,7 @@ impl Runner {
             .lock
             .get(&case.model)
             .ok_or_else(|| Obstacle::Error(format!("models.toml has no '{}'", case.model)))?;
-        let store = self.store.as_ref().map_err(|error| Obstacle::Error(error.to_string()))?;
-        let path = store.resolve(model, &*self.settings.progress)?;
+        let path = self.resolve(model)?;
         let engines = &mut self.engines;
         match &case.check {
             Check::Parity(check) => parity::run(engines, model, &path, case, check, variant),
@@ -115,5 +138,58 @@ impl Runner {
             Check::Metamorphic(check) => metamorphic::run(engines, &path, check, variant),
             Check::Reject(check) => reject::run(engines, &path, check, variant),
         }
+    }
+}
+
+/// Turns the outcome of a known failure round. Only a comparison that was made and failed is the
+/// failure that is known: what could not be compared stays a failure.
+fn expect_failure(known: &KnownFailure, outcome: Outcome) -> Outcome {
+    let why = format!("{} (issue {})", escape::text(&known.why), known.issue);
+    match outcome {
+        Outcome::Failed { cause: Cause::Judged, .. } => {
+            Outcome::passed(format!("fails as known: {why}"))
+        }
+        Outcome::Passed { line, verdict } => Outcome::Failed {
+            cause: Cause::Judged,
+            text: format!(
+                "ERROR: passes, but is marked as a known failure: {why}; remove `known-failure`\n  \
+                 {line}"
+            ),
+            verdict,
+        },
+        other => other,
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    escape::text(text.unwrap_or("(no message)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_judged_failure_is_the_known_one() {
+        let known = KnownFailure { why: "drifts\u{1b}[31m".into(), issue: 7 };
+        let turned = |outcome| expect_failure(&known, outcome);
+        let Outcome::Passed { line, .. } = turned(Outcome::differs("DIVERGED")) else {
+            panic!("a judged failure passes")
+        };
+        assert_eq!(line, "fails as known: drifts\\u{1b}[31m (issue 7)");
+        for cause in [Cause::Missing, Cause::Engine] {
+            let outcome = Outcome::failed(cause, "ERROR: no worker");
+            assert_eq!(turned(outcome.clone()), outcome, "{cause:?}");
+        }
+        let Outcome::Failed { text, .. } = turned(Outcome::passed("EXACT")) else {
+            panic!("a pass fails")
+        };
+        assert!(text.contains("remove `known-failure`") && text.ends_with("EXACT"), "{text}");
+        let ignored = Outcome::Ignored { reason: "no avx512".into() };
+        assert_eq!(turned(ignored.clone()), ignored);
     }
 }

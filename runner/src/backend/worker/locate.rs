@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::BackendError;
 
 /// The folder that holds the worker programs, where they are not beside this one.
-const WORKER_DIR: &str = "BITNET_WORKER_DIR";
+pub const WORKER_DIR: &str = "BITNET_WORKER_DIR";
 
 /// Finds a worker program by its file name without extension: in `$BITNET_WORKER_DIR`, beside the
 /// running program, and in the folder above it (tests run from `target/<profile>/deps`).
