@@ -2,6 +2,7 @@
 //!
 //! It asks both engines and hands the outputs to `compare`; it has no limit of its own.
 
+use std::cell::RefCell;
 use std::thread;
 
 use super::engines::{Engines, options, request};
@@ -59,12 +60,10 @@ pub(super) fn run(
     };
     let verdict =
         judge(&input, &tolerance).unwrap_or_else(|error| Verdict::error(&error, &tolerance));
-    let mut all = outputs.ids.clone();
+    let mut all = outputs.ids;
     all.extend(outputs.reference.ids.last());
-    let pieces = pieces(subject, &all);
-    Ok(Outcome::of_verdict(verdict, &all, &|id| {
-        pieces.iter().find(|(known, _)| *known == id).map_or_else(String::new, |(_, p)| p.clone())
-    }))
+    let subject = RefCell::new(subject);
+    Ok(Outcome::of_verdict(verdict, &all, &|id| piece(&mut **subject.borrow_mut(), id)))
 }
 
 /// One engine's tokenisation of the prompt's text.
@@ -182,16 +181,8 @@ fn forced(
     }
 }
 
-/// Every id's text, escaped; an id without one is shown as such.
-fn pieces(subject: &mut dyn Backend, ids: &[u32]) -> Vec<(u32, String)> {
-    let mut unique = ids.to_vec();
-    unique.sort_unstable();
-    unique.dedup();
-    unique
-        .into_iter()
-        .map(|id| {
-            let text = subject.detokenize(&[id]).map(|bytes| escape_piece(&bytes));
-            (id, text.unwrap_or_else(|_| "(no text)".into()))
-        })
-        .collect()
+/// An id's text, escaped; an id without one is shown as such.
+fn piece(subject: &mut dyn Backend, id: u32) -> String {
+    let text = subject.detokenize(&[id]).map(|bytes| escape_piece(&bytes));
+    text.unwrap_or_else(|_| "(no text)".into())
 }
