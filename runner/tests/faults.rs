@@ -159,6 +159,8 @@ fn diverged(fault: Fault, rung: Rung, names: &[&str]) -> Vec<(String, Verdict)> 
         let begin = format!("DIVERGED at {}: ", rung.name());
         assert!(text.starts_with(&begin), "{text}");
         assert!(text.contains(&format!(", rung {}\n", rung.name())), "{text}");
+        // Every id of this vocabulary has a text, those that only the faulty engine chose as well.
+        assert!(!text.contains(" \"\""), "{text}");
 
         let suite = &project.suite(trial).name;
         let footer = runner.footer(trial);
