@@ -3,6 +3,7 @@
 //! Which sources, which flags and why: the README of the bridge. Changes no file of the reference.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use compile::Unit;
@@ -163,6 +164,11 @@ fn link(dir: &Path, bridge: &Bridge, out: &Path) -> Result<(), String> {
         println!("{line}");
     }
     let shared = out.join("shared");
+    if shared.is_dir() {
+        // An earlier run may have linked another build's libraries here.
+        fs::remove_dir_all(&shared)
+            .map_err(|error| format!("cannot remove {}: {error}", shared.display()))?;
+    }
     for library in &libraries {
         let parent = library.file.parent().unwrap_or(dir);
         match library.kind {

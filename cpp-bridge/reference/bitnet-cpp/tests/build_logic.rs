@@ -120,18 +120,33 @@ fn openmp_is_read_from_static_archives() {
 }
 
 #[test]
-fn shared_libraries_are_mirrored_with_their_versioned_names() {
-    let root = tree(&["lib/libllama.so.0", "lib/libllama.so", "lib/libllama.a", "lib/notes.txt"]);
+fn only_the_references_shared_libraries_are_mirrored() {
+    let root = tree(&[
+        "lib/libllama.so.0",
+        "lib/libllama.so",
+        "lib/libggml-cpu.so",
+        "lib/libggml.dylib",
+        "lib/libllama.a",
+        "lib/libc.so.6",
+        "lib/libstdc++.so",
+        "lib/notes.txt",
+    ]);
+    let lib = root.path().join("lib");
+    for name in ["libggml-gone.so", "libother-gone.so"] {
+        std::os::unix::fs::symlink(lib.join("no-such-file"), lib.join(name)).expect("a link");
+    }
     let mirror = root.path().join("shared");
     for _ in 0..2 {
-        existing::mirror_shared(&root.path().join("lib"), &mirror).expect("links");
+        existing::mirror_shared(&lib, &mirror).expect("links");
     }
     let mut names: Vec<_> = fs::read_dir(&mirror)
         .expect("the mirror")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
         .collect();
     names.sort();
-    assert_eq!(names, ["libllama.so", "libllama.so.0"]);
+    assert_eq!(names, ["libggml-cpu.so", "libggml.dylib", "libllama.so", "libllama.so.0"]);
+    let target = fs::read_link(mirror.join("libllama.so.0")).expect("a link");
+    assert_eq!(target, lib.join("libllama.so.0").canonicalize().expect("the library"));
 }
 
 #[test]
