@@ -24,6 +24,8 @@ mod provider;
 mod shim;
 #[path = "../build/sources.rs"]
 mod sources;
+#[path = "../build/toolchain.rs"]
+mod toolchain;
 
 const NAME: &str = "bitnet-cpp";
 const DIR: &str = "BITNET_CPP_DIR";
@@ -105,7 +107,12 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
     let fingerprint = fingerprint::of(root, &watched)?;
     let includes =
         vec![llama.join("ggml/include"), llama.join("include"), root.join("include"), ggml.clone()];
-    let march = compile::march(env::var(MARCH).ok());
+    let requested = match env::var(MARCH) {
+        Ok(value) => Some(value),
+        Err(env::VarError::NotPresent) => None,
+        Err(error) => return Err(format!("{MARCH}: {error}; set it to a value of -march")),
+    };
+    let march = toolchain::march(requested.as_deref(), &compile::machines()?);
     let flags: Vec<String> = march.iter().map(|value| format!("-march={value}")).collect();
     let unit = |cpp, files: Vec<PathBuf>, more: &[&str]| Unit {
         cpp,

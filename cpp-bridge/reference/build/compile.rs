@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::toolchain::Machines;
+
 /// Flags that the arithmetic of the reference depends on. Without `-ffp-contract=off` a compiler
 /// may fuse a product into a following sum wherever it likes.
 const ARITHMETIC: [&str; 2] = ["-O3", "-ffp-contract=off"];
@@ -89,11 +91,18 @@ pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Resu
     Ok(made(false))
 }
 
-/// The `-march` value for this build: what the user says, or AVX2 where the build host has it.
-pub fn march(requested: Option<String>) -> Option<String> {
-    requested
-        .filter(|value| !value.is_empty())
-        .or_else(|| host_has_avx2().then(|| "x86-64-v3".to_owned()))
+/// The machines of this build: what cargo tells a build script, and what the processor says of itself.
+///
+/// # Errors
+/// The variable that cargo did not set.
+pub fn machines() -> Result<Machines, String> {
+    let read = |key: &str| std::env::var(key).map_err(|error| format!("cargo's {key}: {error}"));
+    Ok(Machines {
+        host: read("HOST")?,
+        target: read("TARGET")?,
+        target_arch: read("CARGO_CFG_TARGET_ARCH")?,
+        host_has_avx2: host_has_avx2(),
+    })
 }
 
 #[cfg(target_arch = "x86_64")]

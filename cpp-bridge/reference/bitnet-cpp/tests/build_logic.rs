@@ -9,11 +9,14 @@ mod fingerprint;
 mod provider;
 #[path = "../../build/sources.rs"]
 mod sources;
+#[path = "../../build/toolchain.rs"]
+mod toolchain;
 
 use std::fs;
 use std::path::Path;
 
 use existing::Kind;
+use toolchain::Machines;
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a temporary directory");
@@ -259,4 +262,29 @@ fn a_fingerprint_follows_names_and_contents_only() {
 #[test]
 fn an_empty_input_has_the_published_offset_basis() {
     assert_eq!(fingerprint::of(Path::new("/"), &[]), Ok(0xcbf2_9ce4_8422_2325));
+}
+
+#[test]
+fn march_is_the_users_or_that_of_a_host_which_is_the_target() {
+    let machines = |host: &str, target: &str, arch: &str, host_has_avx2| Machines {
+        host: host.to_owned(),
+        target: target.to_owned(),
+        target_arch: arch.to_owned(),
+        host_has_avx2,
+    };
+    let (x86, arm) = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu");
+    let native = machines(x86, x86, "x86_64", true);
+    let v3 = Some("x86-64-v3".to_owned());
+    assert_eq!(toolchain::march(None, &native), v3);
+    assert_eq!(toolchain::march(Some(""), &native), None, "empty means no -march");
+    assert_eq!(toolchain::march(Some("znver3"), &native).as_deref(), Some("znver3"));
+    for other in [
+        machines(x86, x86, "x86_64", false),
+        machines(x86, arm, "aarch64", true),
+        machines(x86, "x86_64-unknown-linux-musl", "x86_64", true),
+        machines(arm, arm, "aarch64", true),
+    ] {
+        assert_eq!(toolchain::march(None, &other), None, "{other:?}");
+        assert_eq!(toolchain::march(Some("x86-64-v3"), &other), v3, "{other:?}");
+    }
 }
