@@ -24,6 +24,8 @@ mod provider;
 mod shim;
 #[path = "../build/sources.rs"]
 mod sources;
+#[path = "../build/stamp.rs"]
+mod stamp;
 #[path = "../build/toolchain.rs"]
 mod toolchain;
 

@@ -3,10 +3,10 @@
 //!
 //! Part of the providers' build scripts. Knows no reference in particular.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::stamp::Stamp;
 use crate::toolchain::Machines;
 
 /// Flags that the arithmetic of the reference depends on. Without `-ffp-contract=off` a compiler
@@ -46,7 +46,7 @@ pub struct Made {
 /// A missing compiler with what to install, or the compiler's own words.
 pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Result<Made, String> {
     let mut builds = Vec::new();
-    let mut stamp = format!("sources {fingerprint:016x}\n");
+    let mut text = format!("sources {fingerprint:016x}\n");
     let (mut flags, mut compiler) = (String::new(), String::new());
     for unit in units {
         let build = build(unit);
@@ -54,16 +54,15 @@ pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Resu
             build.try_get_compiler().map_err(|error| missing(unit.cpp, &error.to_string()))?;
         let version = version(unit.cpp, &tool)?;
         let arguments = arguments(&tool);
-        stamp += &format!("{version}\n{arguments}\n{:?}\n", unit.files);
+        text += &format!("{version}\n{arguments}\n{:?}\n", unit.files);
         if unit.cpp {
             (flags, compiler) = (arguments, version);
         }
         builds.push(build);
     }
     let made = |reused| Made { flags: flags.clone(), compiler: compiler.clone(), reused };
-    let file = out.join(format!("lib{name}.a"));
-    let stamp_file = out.join(format!("{name}.stamp"));
-    if file.is_file() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
+    let stamp = Stamp::new(out, name, text);
+    if stamp.holds() {
         return Ok(made(true));
     }
     // The jobserver that `cc` finds bounds the processes of all units together.
@@ -76,18 +75,14 @@ pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Resu
         });
         results.collect()
     });
-    // An archive is extended by `ar`, never emptied: objects of files that are gone would stay.
-    if file.exists() {
-        fs::remove_file(&file)
-            .map_err(|error| format!("cannot remove {}: {error}", file.display()))?;
-    }
+    let objects = objects?;
+    stamp.clear()?;
     cc::Build::new()
         .cargo_metadata(false)
-        .objects(objects?.into_iter().flatten())
+        .objects(objects.into_iter().flatten())
         .try_compile(name)
         .map_err(|error| error.to_string())?;
-    fs::write(&stamp_file, stamp)
-        .map_err(|error| format!("cannot write {}: {error}", stamp_file.display()))?;
+    stamp.write()?;
     Ok(made(false))
 }
 

@@ -9,6 +9,8 @@ mod fingerprint;
 mod provider;
 #[path = "../../build/sources.rs"]
 mod sources;
+#[path = "../../build/stamp.rs"]
+mod stamp;
 #[path = "../../build/toolchain.rs"]
 mod toolchain;
 
@@ -16,6 +18,7 @@ use std::fs;
 use std::path::Path;
 
 use existing::Kind;
+use stamp::Stamp;
 use toolchain::Machines;
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
@@ -287,4 +290,31 @@ fn march_is_the_users_or_that_of_a_host_which_is_the_target() {
         assert_eq!(toolchain::march(None, &other), None, "{other:?}");
         assert_eq!(toolchain::march(Some("x86-64-v3"), &other), v3, "{other:?}");
     }
+}
+
+#[test]
+fn an_interrupted_archive_is_never_taken_for_a_finished_one() {
+    let root = tree(&[]);
+    let stamp = |text: &str| Stamp::new(root.path(), "reference", text.to_owned());
+    let archive = root.path().join("libreference.a");
+    let old = stamp("old sources");
+    assert!(!old.holds(), "nothing is there");
+    put(root.path(), "libreference.a", b"old");
+    assert!(!old.holds(), "no stamp");
+    old.write().expect("a stamp");
+    assert!(old.holds());
+    let new = stamp("new sources");
+    assert!(!new.holds(), "the stamp of other sources");
+
+    new.clear().expect("both go");
+    assert!(!archive.exists());
+    put(root.path(), "libreference.a", b"half of new");
+    assert!(!new.holds() && !old.holds(), "`ar` was interrupted, then the sources came back");
+
+    new.clear().expect("the half goes, there is no stamp");
+    put(root.path(), "libreference.a", b"new");
+    new.write().expect("a stamp");
+    assert!(new.holds() && !old.holds());
+    fs::remove_file(&archive).expect("the archive");
+    assert!(!new.holds(), "a stamp without an archive");
 }
