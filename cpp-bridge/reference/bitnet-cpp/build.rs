@@ -122,6 +122,7 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
         includes: includes.clone(),
         defines: DEFINES.to_vec(),
         flags: flags.iter().cloned().chain(more.iter().map(|flag| (*flag).to_owned())).collect(),
+        needs_gcc: None,
     };
     let c = ["ggml.c", "ggml-alloc.c", "ggml-quants.c", "ggml-aarch64.c"];
     let mut cpp = vec![ggml.join("ggml-backend.cpp")];
@@ -135,7 +136,12 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
     let units = [
         unit(false, c.map(|file| ggml.join(file)).to_vec(), &[]),
         // ggml-bitnet-mad.cpp drops a const; gcc takes that for a warning under this flag.
-        unit(true, bitnet.to_vec(), &["-fpermissive"]),
+        Unit {
+            needs_gcc: Some(
+                "bitnet.cpp's ggml-bitnet-mad.cpp drops a `const`, which only gcc can be told to accept",
+            ),
+            ..unit(true, bitnet.to_vec(), &["-fpermissive"])
+        },
         unit(true, cpp, &[]),
     ];
     let made = compile::archive(REFERENCE, &units, fingerprint, out)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::stamp::Stamp;
-use crate::toolchain::Machines;
+use crate::toolchain::{Machines, require_gcc};
 
 /// Flags that the arithmetic of the reference depends on. Without `-ffp-contract=off` a compiler
 /// may fuse a product into a following sum wherever it likes.
@@ -26,6 +26,8 @@ pub struct Unit {
     pub defines: Vec<&'static str>,
     /// Other flags.
     pub flags: Vec<String>,
+    /// Why no compiler but gcc can compile the files, if none can.
+    pub needs_gcc: Option<&'static str>,
 }
 
 /// What an archive was made with.
@@ -43,7 +45,7 @@ pub struct Made {
 /// sources and headers.
 ///
 /// # Errors
-/// A missing compiler with what to install, or the compiler's own words.
+/// A missing or unfit compiler with what to install, or the compiler's own words.
 pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Result<Made, String> {
     let mut builds = Vec::new();
     let mut text = format!("sources {fingerprint:016x}\n");
@@ -53,6 +55,9 @@ pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Resu
         let tool =
             build.try_get_compiler().map_err(|error| missing(unit.cpp, &error.to_string()))?;
         let version = version(unit.cpp, &tool)?;
+        if let Some(why) = unit.needs_gcc {
+            require_gcc(tool.is_like_gnu(), &version, why)?;
+        }
         let arguments = arguments(&tool);
         text += &format!("{version}\n{arguments}\n{:?}\n", unit.files);
         if unit.cpp {

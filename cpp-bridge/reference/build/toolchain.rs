@@ -1,4 +1,4 @@
-//! Decides for which processor a reference is compiled.
+//! Decides for which processor a reference is compiled, and whether the compiler can compile it.
 //!
 //! Part of the providers' build scripts. Runs no compiler and knows no reference in particular.
 
@@ -27,4 +27,19 @@ pub fn march(requested: Option<&str>, machines: &Machines) -> Option<String> {
             && machines.host_has_avx2)
             .then(|| "x86-64-v3".to_owned()),
     }
+}
+
+/// Refuses a compiler other than gcc, called `version`, for files that need gcc for the reason `why`.
+///
+/// # Errors
+/// One message with the reason and what to do.
+pub fn require_gcc(is_gcc: bool, version: &str, why: &str) -> Result<(), String> {
+    if is_gcc {
+        return Ok(());
+    }
+    Err(format!(
+        "the C++ compiler is {version}, but {why}. Install g++ 11 or newer (Debian, Ubuntu: `apt \
+         install g++`; Fedora: `dnf install gcc-c++`; macOS: `brew install gcc`, whose command is \
+         `g++-<version>`) and name it: `export CXX=g++ CC=gcc`"
+    ))
 }

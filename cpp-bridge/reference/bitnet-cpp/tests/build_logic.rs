@@ -318,3 +318,17 @@ fn an_interrupted_archive_is_never_taken_for_a_finished_one() {
     fs::remove_file(&archive).expect("the archive");
     assert!(!new.holds(), "a stamp without an archive");
 }
+
+#[test]
+fn a_compiler_that_is_not_gcc_is_refused_with_the_next_step() {
+    let why = "x.cpp drops a `const`";
+    assert_eq!(toolchain::require_gcc(true, "g++ 12.2.0", why), Ok(()));
+    assert_says(
+        toolchain::require_gcc(false, "clang version 14.0.6", why),
+        &[
+            "the C++ compiler is clang version 14.0.6, but x.cpp drops a `const`",
+            "apt install g++",
+            "`export CXX=g++ CC=gcc`",
+        ],
+    );
+}
