@@ -107,6 +107,14 @@ uint32_t greedy(const float * row, size_t n) {
     return static_cast<uint32_t>(best);
 }
 
+// What computing a row for each of `ids` starts with: input and room are checked, the cache is emptied.
+void begin_rows(const Engine::Impl & impl, Ids ids, size_t room) {
+    impl.check_ids(ids);
+    impl.check_positions(ids.size());
+    check_room(room, ids.size() * impl.vocab, "logits");
+    compat::clear_cache(impl.context.get(), compat::best{});
+}
+
 }  // namespace
 
 ContextPtr Engine::Impl::new_context(ggml_backend_sched_eval_callback callback, void * user_data) const {
@@ -260,10 +268,7 @@ rust::Vec<uint8_t> Engine::detokenize(Ids ids) const {
 void Engine::logits(Ids ids, rust::Slice<float> out) {
     reporting([&] {
         const size_t n = impl_->vocab;
-        impl_->check_ids(ids);
-        impl_->check_positions(ids.size());
-        check_room(out.size(), ids.size() * n, "logits");
-        compat::clear_cache(impl_->context.get(), compat::best{});
+        begin_rows(*impl_, ids, out.size());
         impl_->feed(impl_->context.get(), ids, 0, Rows::all,
                     [&](size_t i, const float * row) { std::copy_n(row, n, out.data() + i * n); });
     });
@@ -272,10 +277,7 @@ void Engine::logits(Ids ids, rust::Slice<float> out) {
 void Engine::logits_by_step(Ids ids, rust::Slice<float> out) {
     reporting([&] {
         const size_t n = impl_->vocab;
-        impl_->check_ids(ids);
-        impl_->check_positions(ids.size());
-        check_room(out.size(), ids.size() * n, "logits");
-        compat::clear_cache(impl_->context.get(), compat::best{});
+        begin_rows(*impl_, ids, out.size());
         for (size_t i = 0; i < ids.size(); ++i) {
             impl_->feed(impl_->context.get(), Ids(ids.data() + i, 1), i, Rows::all,
                         [&](size_t, const float * row) { std::copy_n(row, n, out.data() + i * n); });
