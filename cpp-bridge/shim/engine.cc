@@ -200,18 +200,18 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
     });
 }
 
-rust::String log_tail() { return rust::String::lossy(log_lines()); }
+rust::String log_tail() noexcept { return rust::String::lossy(log_lines()); }
 
-uint32_t Engine::vocab_size() const { return impl_->vocab; }
-uint32_t Engine::trained_context() const {
+uint32_t Engine::vocab_size() const noexcept { return impl_->vocab; }
+uint32_t Engine::trained_context() const noexcept {
     return static_cast<uint32_t>(std::max(0, static_cast<int>(compat::trained_context(impl_->model.get(), compat::best{}))));
 }
-int64_t Engine::bos() const { return compat::bos(impl_->vocabulary(), compat::best{}); }
-int64_t Engine::eos() const { return compat::eos(impl_->vocabulary(), compat::best{}); }
-bool Engine::adds_bos() const { return compat::adds_bos(impl_->vocabulary(), compat::best{}); }
-rust::String Engine::description() const { return rust::String::lossy(describe(impl_->model.get())); }
+int64_t Engine::bos() const noexcept { return compat::bos(impl_->vocabulary(), compat::best{}); }
+int64_t Engine::eos() const noexcept { return compat::eos(impl_->vocabulary(), compat::best{}); }
+bool Engine::adds_bos() const noexcept { return compat::adds_bos(impl_->vocabulary(), compat::best{}); }
+rust::String Engine::description() const noexcept { return rust::String::lossy(describe(impl_->model.get())); }
 
-RawTimings Engine::timings() const {
+RawTimings Engine::timings() const noexcept {
     const auto t = llama_perf_context(impl_->context.get());
     return RawTimings{t.t_load_ms, t.t_p_eval_ms, t.t_eval_ms, static_cast<uint32_t>(std::max(0, t.n_p_eval)),
                       static_cast<uint32_t>(std::max(0, t.n_eval))};
