@@ -62,6 +62,22 @@ fn an_unknown_architecture() {
 }
 
 #[test]
+fn an_error_as_long_as_a_file_makes_it_is_cut() {
+    let model = Model::new();
+    let mut bytes = fixture::bytes();
+    let at = bytes.windows(12).position(|window| window == b"bitnet-b1.58").expect("the name");
+    // The length of the name grows by a multiple of the alignment, so that the data stays aligned.
+    let name = "x".repeat(12 + 32 * 150);
+    bytes[at - 8..at].copy_from_slice(&(name.len() as u64).to_le_bytes());
+    bytes.splice(at..at + 12, name.bytes());
+    let path = model.sibling("long.gguf", &bytes);
+    let message = Reference::load(&path, &small()).expect_err("must be refused").to_string();
+    assert!(message.contains("unknown model architecture: 'xxx"), "{message}");
+    let kept = message.matches('x').count();
+    assert!((1800..2000).contains(&kept), "{kept} of {} letters are left", name.len());
+}
+
+#[test]
 fn a_path_with_nul() {
     let path = std::path::Path::new("a\0b.gguf");
     assert_says(Reference::load(path, &small()), &["NUL"]);
