@@ -3,7 +3,7 @@
 // Compiled by the bridge (with the glue) and by each provider (with the shim), so nothing here may
 // depend on which reference stands behind it. What is not noexcept may throw a std::exception, which
 // cxx turns into an `Err`: src/ffi.rs declares it with `Result`. What is noexcept only hands over
-// what is known after loading; memory that has run out ends the process there. Ids, lengths and
+// what is known already; memory that has run out ends the process there. Ids, lengths and
 // positions are checked before llama.cpp sees them.
 #pragma once
 

@@ -192,6 +192,7 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
         impl->model.reset(compat::load_model(file.c_str(), p, compat::best{}));
         if (!impl->model) throw std::runtime_error("the reference could not load the file");
         check_kernels(impl->model.get());
+        check_stack(impl->model.get(), settings);
         const int32_t vocab = compat::vocab_size(impl->vocabulary(), compat::best{});
         if (vocab <= 0) throw std::runtime_error("the model has no vocabulary");
         impl->vocab = static_cast<uint32_t>(vocab);

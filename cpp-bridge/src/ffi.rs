@@ -20,6 +20,7 @@ pub(crate) mod bridge {
         context: u32,
         threads: u32,
         micro_batch: u32,
+        caller_stack: usize,
         key_cache: RawCacheType,
         value_cache: RawCacheType,
     }

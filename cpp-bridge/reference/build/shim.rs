@@ -64,7 +64,7 @@ pub fn compile(
         .include(&bridge.shim)
         .include(&bridge.include)
         .include(&bridge.crate_include);
-    for file in ["engine.cc", "capture.cc", "log.cc", "build_info.cc"] {
+    for file in ["engine.cc", "capture.cc", "log.cc", "stack.cc", "build_info.cc"] {
         build.file(bridge.shim.join(file));
     }
     // Looking for the compiler tells cargo which variables (`CXX`, `CXXFLAGS`, each with a target's
