@@ -1,8 +1,10 @@
 // The C++ side of the bridge as cxx sees it: one engine, no type of llama.h.
 //
 // Compiled by the bridge (with the glue) and by each provider (with the shim), so nothing here may
-// depend on which reference stands behind it. Every function may throw a std::exception, which cxx
-// turns into an `Err`; ids, lengths and positions are checked before llama.cpp sees them.
+// depend on which reference stands behind it. What is not noexcept may throw a std::exception, which
+// cxx turns into an `Err`: src/ffi.rs declares it with `Result`. What is noexcept only hands over
+// what is known already; memory that has run out ends the process there. Ids, lengths and
+// positions are checked before llama.cpp sees them.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +29,13 @@ class Engine {
     Engine(const Engine &) = delete;
     Engine & operator=(const Engine &) = delete;
 
-    uint32_t vocab_size() const;
-    uint32_t trained_context() const;
-    int64_t bos() const;  // -1: the model has none
-    int64_t eos() const;  // -1: the model has none
-    bool adds_bos() const;
-    rust::String description() const;
-    RawTimings timings() const;
+    uint32_t vocab_size() const noexcept;
+    uint32_t trained_context() const noexcept;
+    int64_t bos() const noexcept;  // -1: the model has none
+    int64_t eos() const noexcept;  // -1: the model has none
+    bool adds_bos() const noexcept;
+    rust::String description() const noexcept;
+    RawTimings timings() const noexcept;
 
     rust::Vec<uint32_t> tokenize(rust::Str text, bool add_special, bool parse_special) const;
     rust::Vec<uint8_t> detokenize(rust::Slice<const uint32_t> ids) const;
@@ -51,7 +53,7 @@ class Engine {
 };
 
 std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings & settings);
-RawBuild build_info();
-rust::String log_tail();
+RawBuild build_info() noexcept;
+rust::String log_tail() noexcept;
 
 }  // namespace bitnet_bridge

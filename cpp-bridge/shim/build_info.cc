@@ -9,7 +9,7 @@ const std::string & system_info() {
     return text;
 }
 
-RawBuild build_info() {
+RawBuild build_info() noexcept {
     RawBuild info;
     info.name = PROVIDER_NAME;
     info.version = PROVIDER_VERSION;

@@ -78,6 +78,15 @@ template <class M> auto trained_context(const M * m, rank<0>) -> decltype(llama_
     return llama_n_ctx_train(m);
 }
 
+template <class M> auto layers(const M * m, rank<1>) -> decltype(llama_model_n_layer(m)) { return llama_model_n_layer(m); }
+template <class M> auto layers(const M * m, rank<0>) -> decltype(llama_n_layer(m)) { return llama_n_layer(m); }
+
+// Null if there is no such tensor. The newer generation hands out none; it has no I2_S either.
+template <class M> auto model_tensor(M * m, const char * name, rank<1>) -> decltype(llama_get_model_tensor(m, name)) {
+    return llama_get_model_tensor(m, name);
+}
+template <class M> ggml_tensor * model_tensor(M *, const char *, rank<0>) { return nullptr; }
+
 template <class C> auto clear_cache(C * ctx, rank<1>) -> decltype(llama_memory_clear(llama_get_memory(ctx), true)) {
     llama_memory_clear(llama_get_memory(ctx), true);
 }

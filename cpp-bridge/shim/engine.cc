@@ -107,6 +107,14 @@ uint32_t greedy(const float * row, size_t n) {
     return static_cast<uint32_t>(best);
 }
 
+// What computing a row for each of `ids` starts with: input and room are checked, the cache is emptied.
+void begin_rows(const Engine::Impl & impl, Ids ids, size_t room) {
+    impl.check_ids(ids);
+    impl.check_positions(ids.size());
+    check_room(room, ids.size() * impl.vocab, "logits");
+    compat::clear_cache(impl.context.get(), compat::best{});
+}
+
 }  // namespace
 
 ContextPtr Engine::Impl::new_context(ggml_backend_sched_eval_callback callback, void * user_data) const {
@@ -184,6 +192,7 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
         impl->model.reset(compat::load_model(file.c_str(), p, compat::best{}));
         if (!impl->model) throw std::runtime_error("the reference could not load the file");
         check_kernels(impl->model.get());
+        check_stack(impl->model.get(), settings);
         const int32_t vocab = compat::vocab_size(impl->vocabulary(), compat::best{});
         if (vocab <= 0) throw std::runtime_error("the model has no vocabulary");
         impl->vocab = static_cast<uint32_t>(vocab);
@@ -192,18 +201,18 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
     });
 }
 
-rust::String log_tail() { return rust::String::lossy(log_lines()); }
+rust::String log_tail() noexcept { return rust::String::lossy(log_lines()); }
 
-uint32_t Engine::vocab_size() const { return impl_->vocab; }
-uint32_t Engine::trained_context() const {
+uint32_t Engine::vocab_size() const noexcept { return impl_->vocab; }
+uint32_t Engine::trained_context() const noexcept {
     return static_cast<uint32_t>(std::max(0, static_cast<int>(compat::trained_context(impl_->model.get(), compat::best{}))));
 }
-int64_t Engine::bos() const { return compat::bos(impl_->vocabulary(), compat::best{}); }
-int64_t Engine::eos() const { return compat::eos(impl_->vocabulary(), compat::best{}); }
-bool Engine::adds_bos() const { return compat::adds_bos(impl_->vocabulary(), compat::best{}); }
-rust::String Engine::description() const { return rust::String::lossy(describe(impl_->model.get())); }
+int64_t Engine::bos() const noexcept { return compat::bos(impl_->vocabulary(), compat::best{}); }
+int64_t Engine::eos() const noexcept { return compat::eos(impl_->vocabulary(), compat::best{}); }
+bool Engine::adds_bos() const noexcept { return compat::adds_bos(impl_->vocabulary(), compat::best{}); }
+rust::String Engine::description() const noexcept { return rust::String::lossy(describe(impl_->model.get())); }
 
-RawTimings Engine::timings() const {
+RawTimings Engine::timings() const noexcept {
     const auto t = llama_perf_context(impl_->context.get());
     return RawTimings{t.t_load_ms, t.t_p_eval_ms, t.t_eval_ms, static_cast<uint32_t>(std::max(0, t.n_p_eval)),
                       static_cast<uint32_t>(std::max(0, t.n_eval))};
@@ -260,10 +269,7 @@ rust::Vec<uint8_t> Engine::detokenize(Ids ids) const {
 void Engine::logits(Ids ids, rust::Slice<float> out) {
     reporting([&] {
         const size_t n = impl_->vocab;
-        impl_->check_ids(ids);
-        impl_->check_positions(ids.size());
-        check_room(out.size(), ids.size() * n, "logits");
-        compat::clear_cache(impl_->context.get(), compat::best{});
+        begin_rows(*impl_, ids, out.size());
         impl_->feed(impl_->context.get(), ids, 0, Rows::all,
                     [&](size_t i, const float * row) { std::copy_n(row, n, out.data() + i * n); });
     });
@@ -272,10 +278,7 @@ void Engine::logits(Ids ids, rust::Slice<float> out) {
 void Engine::logits_by_step(Ids ids, rust::Slice<float> out) {
     reporting([&] {
         const size_t n = impl_->vocab;
-        impl_->check_ids(ids);
-        impl_->check_positions(ids.size());
-        check_room(out.size(), ids.size() * n, "logits");
-        compat::clear_cache(impl_->context.get(), compat::best{});
+        begin_rows(*impl_, ids, out.size());
         for (size_t i = 0; i < ids.size(); ++i) {
             impl_->feed(impl_->context.get(), Ids(ids.data() + i, 1), i, Rows::all,
                         [&](size_t, const float * row) { std::copy_n(row, n, out.data() + i * n); });

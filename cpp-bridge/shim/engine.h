@@ -31,6 +31,9 @@ enum class Rows { all, last };
 // static std::string at every call, which corrupts the heap when two threads do it.
 const std::string & system_info();
 
+// Refuses settings with which a product of `model` would overflow the stack of a thread.
+void check_stack(llama_model * model, const RawSettings & settings);
+
 struct Engine::Impl {
     ModelPtr model;
     RawSettings settings;

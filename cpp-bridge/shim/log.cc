@@ -1,9 +1,10 @@
 // The log buffer: see log.h.
 #include "log.h"
 
+#include <algorithm>
+#include <cstring>
 #include <deque>
 #include <mutex>
-#include <vector>
 
 #include "compat.h"
 
@@ -21,7 +22,7 @@ std::string unfinished;
 const char * unfinished_level = "info";
 
 // The thread that calls into the reference also logs its errors; other threads may run other calls.
-thread_local std::vector<std::string> errors;
+thread_local std::deque<std::string> errors;  // the last errors_in_message, oldest first
 thread_local bool last_was_error = false;
 
 const char * level_name(ggml_log_level level) {
@@ -37,12 +38,19 @@ void trim(std::string & text) {
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
 }
 
+// Nothing bounds what a file can make the reference log.
+void append_cut(std::string & line, const char * text) {
+    line.append(text, std::min(std::strlen(text), longest_line - std::min(line.size(), longest_line)));
+}
+
 void note_error(ggml_log_level level, const char * text) {
     if (level == GGML_LOG_LEVEL_ERROR) {
-        errors.emplace_back(text);
+        errors.emplace_back();
+        append_cut(errors.back(), text);
+        if (errors.size() > errors_in_message) errors.pop_front();
         last_was_error = true;
     } else if (level == GGML_LOG_LEVEL_CONT && last_was_error && !errors.empty()) {
-        errors.back() += text;
+        append_cut(errors.back(), text);
     } else {
         last_was_error = false;
     }
@@ -91,9 +99,7 @@ void begin_call() {
 
 std::string with_logged_errors(const std::string & what) {
     std::string text = what;
-    const size_t first = errors.size() > errors_in_message ? errors.size() - errors_in_message : 0;
-    for (size_t i = first; i < errors.size(); ++i) {
-        std::string line = errors[i];
+    for (std::string line : errors) {
         trim(line);
         text += "; " + line;
     }

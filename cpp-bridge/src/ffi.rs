@@ -4,7 +4,8 @@
 
 // SAFETY: every function below is implemented by the shim that a provider crate links. The shim
 // copies what it keeps from the slices and strings it is given, writes only within the slices it
-// is handed, and throws only `std::exception`s, which cxx turns into `Err`.
+// is handed, and throws only `std::exception`s and only from what returns a `Result`, where cxx turns
+// them into `Err`; everything else is `noexcept` in the header.
 #[cxx::bridge(namespace = "bitnet_bridge")]
 pub(crate) mod bridge {
     /// Types that a KV cache can hold.
@@ -19,6 +20,7 @@ pub(crate) mod bridge {
         context: u32,
         threads: u32,
         micro_batch: u32,
+        caller_stack: usize,
         key_cache: RawCacheType,
         value_cache: RawCacheType,
     }

@@ -93,12 +93,6 @@ impl Reference {
         Ok(Self { engine, vocab_size })
     }
 
-    /// What the linked reference was built from.
-    #[must_use]
-    pub fn build_info() -> BuildInfo {
-        build_info()
-    }
-
     /// Logits at one position.
     #[must_use]
     pub fn vocab_size(&self) -> usize {

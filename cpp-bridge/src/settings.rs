@@ -1,6 +1,7 @@
 //! How a reference is asked to compute. The default is the reproducible way.
 
 use crate::ffi::bridge::{RawCacheType, RawSettings};
+use crate::stack::STACK_BYTES;
 
 /// Type of the values in one half of the KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +24,7 @@ pub struct Settings {
     pub threads: u32,
     /// Positions computed in one graph, at least 1; longer inputs are split. [`capture`] takes no
     /// more ids than this. bitnet.cpp keeps `rows / threads × micro_batch` floats on the stack of
-    /// each thread, so that values far above the default end in a stack overflow.
+    /// each thread; a model is refused with the largest value that fits if this is above it.
     ///
     /// [`capture`]: crate::Reference::capture
     pub micro_batch: u32,
@@ -55,6 +56,7 @@ impl Settings {
             context: self.context,
             threads: self.threads,
             micro_batch: self.micro_batch,
+            caller_stack: STACK_BYTES,
             key_cache: cache(self.key_cache),
             value_cache: cache(self.value_cache),
         }

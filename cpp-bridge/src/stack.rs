@@ -6,8 +6,9 @@ use crate::Error;
 
 /// bitnet.cpp's I2_S product has a variable-length array of `rows / threads × micro_batch` floats
 /// (6912 × 256 × 4 bytes = 7 MB at one thread), and tokenizers of the family recurse in
-/// `std::regex`. The pages are touched only when used.
-const STACK_BYTES: usize = 64 << 20;
+/// `std::regex`. The pages are touched only when used. At more than one thread the reference's own
+/// threads hold such an array each, on stacks of the system's default size: `shim/stack.cc` weighs it.
+pub(crate) const STACK_BYTES: usize = 64 << 20;
 
 /// The result of `work`, run on a thread of its own; the caller's thread waits.
 pub(crate) fn on_large_stack<T: Send>(

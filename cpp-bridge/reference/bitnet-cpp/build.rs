@@ -3,6 +3,7 @@
 //! Which sources, which flags and why: the README of the bridge. Changes no file of the reference.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use compile::Unit;
@@ -23,6 +24,10 @@ mod provider;
 mod shim;
 #[path = "../build/sources.rs"]
 mod sources;
+#[path = "../build/stamp.rs"]
+mod stamp;
+#[path = "../build/toolchain.rs"]
+mod toolchain;
 
 const NAME: &str = "bitnet-cpp";
 const DIR: &str = "BITNET_CPP_DIR";
@@ -104,7 +109,12 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
     let fingerprint = fingerprint::of(root, &watched)?;
     let includes =
         vec![llama.join("ggml/include"), llama.join("include"), root.join("include"), ggml.clone()];
-    let march = compile::march(env::var(MARCH).ok());
+    let requested = match env::var(MARCH) {
+        Ok(value) => Some(value),
+        Err(env::VarError::NotPresent) => None,
+        Err(error) => return Err(format!("{MARCH}: {error}; set it to a value of -march")),
+    };
+    let march = toolchain::march(requested.as_deref(), &compile::machines()?);
     let flags: Vec<String> = march.iter().map(|value| format!("-march={value}")).collect();
     let unit = |cpp, files: Vec<PathBuf>, more: &[&str]| Unit {
         cpp,
@@ -112,6 +122,7 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
         includes: includes.clone(),
         defines: DEFINES.to_vec(),
         flags: flags.iter().cloned().chain(more.iter().map(|flag| (*flag).to_owned())).collect(),
+        needs_gcc: None,
     };
     let c = ["ggml.c", "ggml-alloc.c", "ggml-quants.c", "ggml-aarch64.c"];
     let mut cpp = vec![ggml.join("ggml-backend.cpp")];
@@ -125,7 +136,12 @@ fn compile_sources(sources: &Sources, bridge: &Bridge, out: &Path) -> Result<(),
     let units = [
         unit(false, c.map(|file| ggml.join(file)).to_vec(), &[]),
         // ggml-bitnet-mad.cpp drops a const; gcc takes that for a warning under this flag.
-        unit(true, bitnet.to_vec(), &["-fpermissive"]),
+        Unit {
+            needs_gcc: Some(
+                "bitnet.cpp's ggml-bitnet-mad.cpp drops a `const`, which only gcc can be told to accept",
+            ),
+            ..unit(true, bitnet.to_vec(), &["-fpermissive"])
+        },
         unit(true, cpp, &[]),
     ];
     let made = compile::archive(REFERENCE, &units, fingerprint, out)?;
@@ -163,6 +179,11 @@ fn link(dir: &Path, bridge: &Bridge, out: &Path) -> Result<(), String> {
         println!("{line}");
     }
     let shared = out.join("shared");
+    if shared.is_dir() {
+        // An earlier run may have linked another build's libraries here.
+        fs::remove_dir_all(&shared)
+            .map_err(|error| format!("cannot remove {}: {error}", shared.display()))?;
+    }
     for library in &libraries {
         let parent = library.file.parent().unwrap_or(dir);
         match library.kind {

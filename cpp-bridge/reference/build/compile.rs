@@ -3,9 +3,11 @@
 //!
 //! Part of the providers' build scripts. Knows no reference in particular.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::stamp::Stamp;
+use crate::toolchain::{Machines, require_gcc};
 
 /// Flags that the arithmetic of the reference depends on. Without `-ffp-contract=off` a compiler
 /// may fuse a product into a following sum wherever it likes.
@@ -24,6 +26,8 @@ pub struct Unit {
     pub defines: Vec<&'static str>,
     /// Other flags.
     pub flags: Vec<String>,
+    /// Why no compiler but gcc can compile the files, if none can.
+    pub needs_gcc: Option<&'static str>,
 }
 
 /// What an archive was made with.
@@ -41,27 +45,29 @@ pub struct Made {
 /// sources and headers.
 ///
 /// # Errors
-/// A missing compiler with what to install, or the compiler's own words.
+/// A missing or unfit compiler with what to install, or the compiler's own words.
 pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Result<Made, String> {
     let mut builds = Vec::new();
-    let mut stamp = format!("sources {fingerprint:016x}\n");
+    let mut text = format!("sources {fingerprint:016x}\n");
     let (mut flags, mut compiler) = (String::new(), String::new());
     for unit in units {
         let build = build(unit);
         let tool =
             build.try_get_compiler().map_err(|error| missing(unit.cpp, &error.to_string()))?;
         let version = version(unit.cpp, &tool)?;
+        if let Some(why) = unit.needs_gcc {
+            require_gcc(tool.is_like_gnu(), &version, why)?;
+        }
         let arguments = arguments(&tool);
-        stamp += &format!("{version}\n{arguments}\n{:?}\n", unit.files);
+        text += &format!("{version}\n{arguments}\n{:?}\n", unit.files);
         if unit.cpp {
             (flags, compiler) = (arguments, version);
         }
         builds.push(build);
     }
     let made = |reused| Made { flags: flags.clone(), compiler: compiler.clone(), reused };
-    let file = out.join(format!("lib{name}.a"));
-    let stamp_file = out.join(format!("{name}.stamp"));
-    if file.is_file() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
+    let stamp = Stamp::new(out, name, text);
+    if stamp.holds() {
         return Ok(made(true));
     }
     // The jobserver that `cc` finds bounds the processes of all units together.
@@ -74,26 +80,29 @@ pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Resu
         });
         results.collect()
     });
-    // An archive is extended by `ar`, never emptied: objects of files that are gone would stay.
-    if file.exists() {
-        fs::remove_file(&file)
-            .map_err(|error| format!("cannot remove {}: {error}", file.display()))?;
-    }
+    let objects = objects?;
+    stamp.clear()?;
     cc::Build::new()
         .cargo_metadata(false)
-        .objects(objects?.into_iter().flatten())
+        .objects(objects.into_iter().flatten())
         .try_compile(name)
         .map_err(|error| error.to_string())?;
-    fs::write(&stamp_file, stamp)
-        .map_err(|error| format!("cannot write {}: {error}", stamp_file.display()))?;
+    stamp.write()?;
     Ok(made(false))
 }
 
-/// The `-march` value for this build: what the user says, or AVX2 where the build host has it.
-pub fn march(requested: Option<String>) -> Option<String> {
-    requested
-        .filter(|value| !value.is_empty())
-        .or_else(|| host_has_avx2().then(|| "x86-64-v3".to_owned()))
+/// The machines of this build: what cargo tells a build script, and what the processor says of itself.
+///
+/// # Errors
+/// The variable that cargo did not set.
+pub fn machines() -> Result<Machines, String> {
+    let read = |key: &str| std::env::var(key).map_err(|error| format!("cargo's {key}: {error}"));
+    Ok(Machines {
+        host: read("HOST")?,
+        target: read("TARGET")?,
+        target_arch: read("CARGO_CFG_TARGET_ARCH")?,
+        host_has_avx2: host_has_avx2(),
+    })
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -170,11 +170,12 @@ fn list(dirs: &[&str]) -> String {
     dirs.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
-/// Makes every shared library of `from` appear in `to`, versioned names included: the libraries find
-/// each other by those.
+/// Makes the reference's shared libraries of `from` appear in `to`, versioned names included: the
+/// libraries find each other by those. Nothing else of `from` may get onto the library path, which
+/// goes before the system's; a link that leads nowhere is left out.
 ///
 /// # Errors
-/// The link that cannot be made.
+/// The directory that cannot be read, or the link that cannot be made.
 pub fn mirror_shared(from: &Path, to: &Path) -> Result<(), String> {
     let fail =
         |path: &Path, error: std::io::Error| format!("cannot link {}: {error}", path.display());
@@ -182,14 +183,15 @@ pub fn mirror_shared(from: &Path, to: &Path) -> Result<(), String> {
     for entry in fs::read_dir(from).map_err(|error| fail(from, error))?.flatten() {
         let name = entry.file_name();
         let text = name.to_string_lossy();
-        if !text.starts_with("lib") || !(text.contains(".so") || text.ends_with(".dylib")) {
+        let ours = text.starts_with("libllama") || text.starts_with("libggml");
+        if !ours || !(text.contains(".so") || text.ends_with(".dylib")) {
             continue;
         }
+        let Ok(target) = entry.path().canonicalize() else { continue };
         let link = to.join(&name);
         if link.symlink_metadata().is_ok() {
             fs::remove_file(&link).map_err(|error| fail(&link, error))?;
         }
-        let target = entry.path().canonicalize().map_err(|error| fail(&entry.path(), error))?;
         std::os::unix::fs::symlink(target, &link).map_err(|error| fail(&link, error))?;
     }
     Ok(())

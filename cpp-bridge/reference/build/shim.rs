@@ -38,7 +38,8 @@ impl Bridge {
     }
 }
 
-/// Makes `lib<library>.a` in `out` from the shim's sources.
+/// Makes `lib<library>.a` in `out` from the shim's sources, and tells cargo which variables of the
+/// environment it depends on.
 ///
 /// # Errors
 /// The compiler's words, or the file that cannot be written.
@@ -53,7 +54,7 @@ pub fn compile(
     fs::write(&header, provider_header(provider))
         .map_err(|error| format!("cannot write {}: {error}", header.display()))?;
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").opt_level(2).extra_warnings(true).cargo_metadata(false);
+    build.cpp(true).std("c++17").opt_level(2).extra_warnings(true);
     build.flag_if_supported("-Wno-deprecated-declarations");
     for dir in headers {
         build.flag("-isystem").flag(dir);
@@ -63,8 +64,12 @@ pub fn compile(
         .include(&bridge.shim)
         .include(&bridge.include)
         .include(&bridge.crate_include);
-    for file in ["engine.cc", "capture.cc", "log.cc", "build_info.cc"] {
+    for file in ["engine.cc", "capture.cc", "log.cc", "stack.cc", "build_info.cc"] {
         build.file(bridge.shim.join(file));
     }
-    build.try_compile(library).map_err(|error| error.to_string())
+    // Looking for the compiler tells cargo which variables (`CXX`, `CXXFLAGS`, each with a target's
+    // name too) the shim depends on. The lines that link it are the provider's, in an order of their
+    // own.
+    build.try_get_compiler().map_err(|error| error.to_string())?;
+    build.cargo_metadata(false).try_compile(library).map_err(|error| error.to_string())
 }

@@ -9,11 +9,17 @@ mod fingerprint;
 mod provider;
 #[path = "../../build/sources.rs"]
 mod sources;
+#[path = "../../build/stamp.rs"]
+mod stamp;
+#[path = "../../build/toolchain.rs"]
+mod toolchain;
 
 use std::fs;
 use std::path::Path;
 
 use existing::Kind;
+use stamp::Stamp;
+use toolchain::Machines;
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a temporary directory");
@@ -120,18 +126,33 @@ fn openmp_is_read_from_static_archives() {
 }
 
 #[test]
-fn shared_libraries_are_mirrored_with_their_versioned_names() {
-    let root = tree(&["lib/libllama.so.0", "lib/libllama.so", "lib/libllama.a", "lib/notes.txt"]);
+fn only_the_references_shared_libraries_are_mirrored() {
+    let root = tree(&[
+        "lib/libllama.so.0",
+        "lib/libllama.so",
+        "lib/libggml-cpu.so",
+        "lib/libggml.dylib",
+        "lib/libllama.a",
+        "lib/libc.so.6",
+        "lib/libstdc++.so",
+        "lib/notes.txt",
+    ]);
+    let lib = root.path().join("lib");
+    for name in ["libggml-gone.so", "libother-gone.so"] {
+        std::os::unix::fs::symlink(lib.join("no-such-file"), lib.join(name)).expect("a link");
+    }
     let mirror = root.path().join("shared");
     for _ in 0..2 {
-        existing::mirror_shared(&root.path().join("lib"), &mirror).expect("links");
+        existing::mirror_shared(&lib, &mirror).expect("links");
     }
     let mut names: Vec<_> = fs::read_dir(&mirror)
         .expect("the mirror")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
         .collect();
     names.sort();
-    assert_eq!(names, ["libllama.so", "libllama.so.0"]);
+    assert_eq!(names, ["libggml-cpu.so", "libggml.dylib", "libllama.so", "libllama.so.0"]);
+    let target = fs::read_link(mirror.join("libllama.so.0")).expect("a link");
+    assert_eq!(target, lib.join("libllama.so.0").canonicalize().expect("the library"));
 }
 
 #[test]
@@ -244,4 +265,70 @@ fn a_fingerprint_follows_names_and_contents_only() {
 #[test]
 fn an_empty_input_has_the_published_offset_basis() {
     assert_eq!(fingerprint::of(Path::new("/"), &[]), Ok(0xcbf2_9ce4_8422_2325));
+}
+
+#[test]
+fn march_is_the_users_or_that_of_a_host_which_is_the_target() {
+    let machines = |host: &str, target: &str, arch: &str, host_has_avx2| Machines {
+        host: host.to_owned(),
+        target: target.to_owned(),
+        target_arch: arch.to_owned(),
+        host_has_avx2,
+    };
+    let (x86, arm) = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu");
+    let native = machines(x86, x86, "x86_64", true);
+    let v3 = Some("x86-64-v3".to_owned());
+    assert_eq!(toolchain::march(None, &native), v3);
+    assert_eq!(toolchain::march(Some(""), &native), None, "empty means no -march");
+    assert_eq!(toolchain::march(Some("znver3"), &native).as_deref(), Some("znver3"));
+    for other in [
+        machines(x86, x86, "x86_64", false),
+        machines(x86, arm, "aarch64", true),
+        machines(x86, "x86_64-unknown-linux-musl", "x86_64", true),
+        machines(arm, arm, "aarch64", true),
+    ] {
+        assert_eq!(toolchain::march(None, &other), None, "{other:?}");
+        assert_eq!(toolchain::march(Some("x86-64-v3"), &other), v3, "{other:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_archive_is_never_taken_for_a_finished_one() {
+    let root = tree(&[]);
+    let stamp = |text: &str| Stamp::new(root.path(), "reference", text.to_owned());
+    let archive = root.path().join("libreference.a");
+    let old = stamp("old sources");
+    assert!(!old.holds(), "nothing is there");
+    put(root.path(), "libreference.a", b"old");
+    assert!(!old.holds(), "no stamp");
+    old.write().expect("a stamp");
+    assert!(old.holds());
+    let new = stamp("new sources");
+    assert!(!new.holds(), "the stamp of other sources");
+
+    new.clear().expect("both go");
+    assert!(!archive.exists());
+    put(root.path(), "libreference.a", b"half of new");
+    assert!(!new.holds() && !old.holds(), "`ar` was interrupted, then the sources came back");
+
+    new.clear().expect("the half goes, there is no stamp");
+    put(root.path(), "libreference.a", b"new");
+    new.write().expect("a stamp");
+    assert!(new.holds() && !old.holds());
+    fs::remove_file(&archive).expect("the archive");
+    assert!(!new.holds(), "a stamp without an archive");
+}
+
+#[test]
+fn a_compiler_that_is_not_gcc_is_refused_with_the_next_step() {
+    let why = "x.cpp drops a `const`";
+    assert_eq!(toolchain::require_gcc(true, "g++ 12.2.0", why), Ok(()));
+    assert_says(
+        toolchain::require_gcc(false, "clang version 14.0.6", why),
+        &[
+            "the C++ compiler is clang version 14.0.6, but x.cpp drops a `const`",
+            "apt install g++",
+            "`export CXX=g++ CC=gcc`",
+        ],
+    );
 }
