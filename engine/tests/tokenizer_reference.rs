@@ -1,118 +1,62 @@
 //! Our ids against llama.cpp's on real vocabularies, where the shared test data is there.
 //!
 //! The data is llama.cpp's own (`models/ggml-vocab-*.gguf`, `.inp`, `.out`) and not part of this
-//! repository. The reader below knows the few value types of those files and nothing more.
+//! repository.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it compared")]
 
 use std::path::PathBuf;
 
+use bitnet_engine::gguf::{FromValue, GgufFile, Items, Strings};
 use bitnet_engine::tokenizer::{SpecialIds, StreamDecoder, Tokenizer, VocabularySource};
 
-/// The values of a vocabulary file that a tokenizer needs.
-#[derive(Default)]
-struct Metadata {
-    strings: Vec<(String, String)>,
-    numbers: Vec<(String, u32)>,
-    flags: Vec<(String, bool)>,
-    texts: Vec<(String, Vec<Vec<u8>>)>,
-    floats: Vec<(String, Vec<f32>)>,
-    integers: Vec<(String, Vec<i32>)>,
+/// What the file says of its vocabulary, copied where a tokenizer wants slices of numbers.
+struct Stated {
+    file: GgufFile,
+    scores: Option<Vec<f32>>,
+    token_types: Option<Vec<i32>>,
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (head, tail) = self.0.split_at(count);
-        self.0 = tail;
-        head
-    }
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.take(4).try_into().unwrap())
-    }
-    fn u64(&mut self) -> usize {
-        u64::from_le_bytes(self.take(8).try_into().unwrap()) as usize
-    }
-    fn bytes(&mut self) -> &'a [u8] {
-        let len = self.u64();
-        self.take(len)
-    }
-    fn string(&mut self) -> String {
-        String::from_utf8(self.bytes().to_vec()).unwrap()
-    }
+fn key(name: &str) -> String {
+    format!("tokenizer.ggml.{name}")
 }
 
-fn metadata(file: &[u8]) -> Metadata {
-    let mut reader = Reader(file);
-    assert_eq!(reader.take(4), b"GGUF");
-    assert_eq!(reader.u32(), 3, "GGUF version");
-    let _tensors = reader.u64();
-    let mut found = Metadata::default();
-    for _ in 0..reader.u64() {
-        let key = reader.string();
-        match reader.u32() {
-            4 => found.numbers.push((key, reader.u32())),
-            6 => drop(reader.take(4)),
-            7 => found.flags.push((key, reader.take(1)[0] != 0)),
-            8 => {
-                let value = reader.string();
-                found.strings.push((key, value));
-            }
-            9 => {
-                let element = reader.u32();
-                let count = reader.u64();
-                match element {
-                    8 => {
-                        let values = (0..count).map(|_| reader.bytes().to_vec()).collect();
-                        found.texts.push((key, values));
-                    }
-                    6 => {
-                        let values = (0..count).map(|_| f32::from_bits(reader.u32())).collect();
-                        found.floats.push((key, values));
-                    }
-                    5 => {
-                        let values = (0..count).map(|_| reader.u32() as i32).collect();
-                        found.integers.push((key, values));
-                    }
-                    other => panic!("array of type {other}"),
-                }
-            }
-            other => panic!("`{key}` has type {other}"),
-        }
+impl Stated {
+    fn new(file: GgufFile) -> Self {
+        let metadata = file.metadata();
+        let scores: Option<Items<'_, f32>> = metadata.optional(&key("scores")).unwrap();
+        let token_types: Option<Items<'_, i32>> = metadata.optional(&key("token_type")).unwrap();
+        let (scores, token_types) = (scores.map(|s| s.to_vec()), token_types.map(|t| t.to_vec()));
+        Self { file, scores, token_types }
     }
-    found
-}
 
-fn get<'a, T>(list: &'a [(String, T)], key: &str) -> Option<&'a T> {
-    let wanted = format!("tokenizer.ggml.{key}");
-    list.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value)
-}
+    fn optional<'a, T: FromValue<'a>>(&'a self, name: &str) -> Option<T> {
+        self.file.metadata().optional(&key(name)).unwrap()
+    }
 
-fn slices(texts: &[Vec<u8>]) -> Vec<&[u8]> {
-    texts.iter().map(Vec::as_slice).collect()
-}
+    fn texts(&self, name: &str) -> Option<Vec<&[u8]>> {
+        let texts: Strings<'_> = self.optional(name)?;
+        Some(texts.iter().map(|text| text.as_bytes()).collect())
+    }
 
-impl Metadata {
     fn source(&self) -> VocabularySource<'_> {
-        let id = |key| get(&self.numbers, key).copied();
         VocabularySource {
-            model: get(&self.strings, "model").unwrap(),
-            pre: get(&self.strings, "pre").map(String::as_str),
-            tokens: slices(get(&self.texts, "tokens").unwrap()),
-            scores: get(&self.floats, "scores").map(Vec::as_slice),
-            token_types: get(&self.integers, "token_type").map(Vec::as_slice),
-            merges: get(&self.texts, "merges").map(|merges| slices(merges)),
+            model: self.optional("model").unwrap(),
+            pre: self.optional("pre"),
+            tokens: self.texts("tokens").unwrap(),
+            scores: self.scores.as_deref(),
+            token_types: self.token_types.as_deref(),
+            merges: self.texts("merges"),
             ids: SpecialIds {
-                bos: id("bos_token_id"),
-                eos: id("eos_token_id"),
-                unk: id("unknown_token_id"),
-                pad: id("padding_token_id"),
+                bos: self.optional("bos_token_id"),
+                eos: self.optional("eos_token_id"),
+                unk: self.optional("unknown_token_id"),
+                pad: self.optional("padding_token_id"),
                 ..SpecialIds::default()
             },
-            add_bos: get(&self.flags, "add_bos_token").copied(),
-            add_eos: get(&self.flags, "add_eos_token").copied(),
-            add_space_prefix: get(&self.flags, "add_space_prefix").copied(),
+            add_bos: self.optional("add_bos_token"),
+            add_eos: self.optional("add_eos_token"),
+            add_space_prefix: self.optional("add_space_prefix"),
         }
     }
 }
@@ -121,22 +65,25 @@ fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/vocab"))
 }
 
-/// The file's bytes, or none, said aloud, where the shared data is not there.
-fn shared(name: &str) -> Option<Vec<u8>> {
-    let path = folder().join(name);
+/// The file's path, or none, said aloud, where the shared data is not there.
+fn shared(name: &str) -> Option<PathBuf> {
     if !folder().is_dir() {
         eprintln!("the shared vocabularies are not there: nothing compared with {name}");
         return None;
     }
-    Some(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    Some(folder().join(name))
+}
+
+fn text(name: &str) -> String {
+    let path = folder().join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn compare(name: &str) {
-    let Some(file) = shared(&format!("{name}.gguf")) else { return };
-    let found = metadata(&file);
-    let tokenizer = Tokenizer::new(&found.source()).unwrap();
-    let texts = String::from_utf8(shared(&format!("{name}.gguf.inp")).unwrap()).unwrap();
-    let ids = String::from_utf8(shared(&format!("{name}.gguf.out")).unwrap()).unwrap();
+    let Some(path) = shared(&format!("{name}.gguf")) else { return };
+    let stated = Stated::new(GgufFile::open(&path).unwrap_or_else(|error| panic!("{error}")));
+    let tokenizer = Tokenizer::new(&stated.source()).unwrap();
+    let (texts, ids) = (text(&format!("{name}.gguf.inp")), text(&format!("{name}.gguf.out")));
     let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
     let ids: Vec<&str> = ids.split('\n').collect();
     assert!(texts.len() >= 40, "{} texts", texts.len());

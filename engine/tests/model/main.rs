@@ -4,6 +4,10 @@
 mod contents;
 mod edited;
 mod loading;
+mod oracle;
+mod recorder;
 mod refusal;
 mod session;
+mod synth;
 mod synthetic;
+mod taps;
