@@ -34,8 +34,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     add: |a, b| available!(add(a, b)),
 };
 
-/// Blocks of 128 whose int16 sums cannot overflow: 4 · 2 · 2 · 128 = 2048 a block and lane.
-const BLOCKS_PER_WIDENING: usize = 15;
+/// Blocks of 128 whose int16 sums cannot overflow: a lane takes 4 · 2 products of at most 3 · 128 from
+/// a block, 3072, and 10 · 3072 = 30720. Only a damaged file has a code 3, but its sums are the
+/// definition's, too.
+const BLOCKS_PER_WIDENING: usize = 10;
 
 #[inline]
 #[target_feature(enable = "avx2")]
