@@ -25,6 +25,7 @@
 
 pub mod gguf;
 pub mod kernels;
+mod memory;
 pub mod model;
 pub mod quant;
 pub mod sample;

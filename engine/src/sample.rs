@@ -1,5 +1,7 @@
-//! From logits to a token: greedy, or seeded random after temperature, top-k, top-p and min-p.
+//! From logits to a token: greedy, or seeded random after top-k, top-p, min-p and temperature.
 //!
+//! In this order, which is llama.cpp's (`common_sampler`): temperature changes how often the kept
+//! ids are drawn, never which ids are kept.
 //! Same logits, same options, same seed: same token, on every machine. It reads no model.
 
 /// Why no token can be chosen.
@@ -44,7 +46,7 @@ pub fn greedy(logits: &[f32]) -> Result<u32, SampleError> {
 /// How a random token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleOptions {
-    /// Divides the logits; 0 means greedy.
+    /// Divides the logits of the ids that are kept; 0 means greedy.
     pub temperature: f32,
     /// Keep this many of the most likely ids; 0 keeps all.
     pub top_k: usize,
@@ -68,7 +70,7 @@ impl Default for SampleOptions {
 pub struct Sampler {
     options: SampleOptions,
     state: u64,
-    /// (id, weight), reused from token to token.
+    /// (id, logit less the largest), reused from token to token.
     candidates: Vec<(u32, f64)>,
 }
 
@@ -102,7 +104,8 @@ impl Sampler {
         }
         let max = f64::from(logits[best as usize]);
         self.candidates.clear();
-        self.candidates.extend((0u32..).zip(logits).map(|(id, logit)| (id, f64::from(*logit))));
+        let distance = |logit: &f32| f64::from(*logit) - max;
+        self.candidates.extend((0u32..).zip(logits.iter().map(distance)));
         // Most likely first; equal logits in order of id, so that the cuts below are defined.
         let order = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if top_k != 0 && top_k < self.candidates.len() {
@@ -110,19 +113,20 @@ impl Sampler {
             self.candidates.truncate(top_k);
         }
         self.candidates.sort_unstable_by(order);
-        for (_, weight) in &mut self.candidates {
-            *weight = ((*weight - max) / f64::from(temperature)).exp();
-        }
-        let total: f64 = self.candidates.iter().map(|(_, weight)| weight).sum();
+        let total: f64 = self.candidates.iter().map(|(_, distance)| distance.exp()).sum();
         let mut sum = 0.0;
-        let kept = self.candidates.iter().take_while(|(_, weight)| {
-            let reached = sum >= f64::from(top_p) * total;
+        let kept = self.candidates.iter().take_while(|(_, distance)| {
+            let (weight, reached) = (distance.exp(), sum >= f64::from(top_p) * total);
             sum += weight;
-            !reached && *weight >= f64::from(min_p)
+            !reached && weight >= f64::from(min_p)
         });
         let kept = kept.count().max(1);
-        let mut left = self.uniform() * self.candidates[..kept].iter().map(|(_, w)| w).sum::<f64>();
-        let chosen = self.candidates[..kept].iter().find(|(_, weight)| {
+        self.candidates.truncate(kept);
+        for (_, weight) in &mut self.candidates {
+            *weight = (*weight / f64::from(temperature)).exp();
+        }
+        let mut left = self.uniform() * self.candidates.iter().map(|(_, w)| w).sum::<f64>();
+        let chosen = self.candidates.iter().find(|(_, weight)| {
             left -= weight;
             left < 0.0
         });
@@ -196,13 +200,16 @@ mod tests {
     #[test]
     fn cuts_keep_exactly_the_likely_ids() {
         let logits = [0.6f32, 0.3, 0.08, 0.02].map(f32::ln);
-        let all = SampleOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 1 };
         let kept = |options| frequencies(options, &logits).iter().filter(|f| **f > 0.0).count();
-        assert_eq!(kept(all), 4);
-        assert_eq!(kept(SampleOptions { top_k: 2, ..all }), 2);
-        assert_eq!(kept(SampleOptions { top_p: 0.7, ..all }), 2);
-        assert_eq!(kept(SampleOptions { min_p: 0.1, ..all }), 3);
-        assert_eq!(kept(SampleOptions { temperature: 0.0, ..all }), 1);
+        // Hot or not, the same ids are kept: by the probabilities at temperature 1.
+        for temperature in [1.0, 2.0] {
+            let all = SampleOptions { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 1 };
+            assert_eq!(kept(all), 4);
+            assert_eq!(kept(SampleOptions { top_k: 2, ..all }), 2);
+            assert_eq!(kept(SampleOptions { top_p: 0.85, ..all }), 2);
+            assert_eq!(kept(SampleOptions { min_p: 0.1, ..all }), 3);
+            assert_eq!(kept(SampleOptions { temperature: 0.0, ..all }), 1);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use crate::memory::{OutOfMemory, zeros};
 use crate::model::{Forward, KvCache, LogitsOf, Model, RopeTable, Tap, Workspace};
 use crate::threads::ThreadPool;
 
@@ -50,9 +51,24 @@ pub enum SessionError {
         /// The model's context length.
         limit: usize,
     },
+    /// The system refused memory.
+    #[error(
+        "the system has no {bytes} bytes of memory for this; open the session with a smaller context, \
+         or ask for the logits of fewer positions at a time"
+    )]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
     /// The system refused a thread.
     #[error("cannot start a compute thread: {0}")]
     Threads(#[from] std::io::Error),
+}
+
+impl From<OutOfMemory> for SessionError {
+    fn from(error: OutOfMemory) -> Self {
+        SessionError::Memory { bytes: error.bytes }
+    }
 }
 
 /// One sequence being computed.
@@ -72,7 +88,7 @@ impl Session {
     /// A session with an empty cache for `context` positions, computing with `threads` threads.
     ///
     /// # Errors
-    /// If the model has fewer positions than `context`, or a thread cannot be started.
+    /// If the model has fewer positions than `context`, or the system refuses memory or a thread.
     pub fn new(
         model: &Arc<Model>,
         context: usize,
@@ -82,12 +98,13 @@ impl Session {
         if context == 0 || context > config.context_length {
             return Err(SessionError::Context { wanted: context, limit: config.context_length });
         }
+        let pool = ThreadPool::new(threads)?;
         Ok(Self {
-            cache: KvCache::new(config, context),
-            rope: RopeTable::new(context, config.head_length, config.rope_base),
-            work: Workspace::new(model, context, CHUNK.min(context), threads.get()),
-            pool: ThreadPool::new(threads)?,
-            step_logits: vec![0.0; config.vocab_size],
+            cache: KvCache::new(config, context)?,
+            rope: RopeTable::new(context, config.head_length, config.rope_base)?,
+            work: Workspace::new(model, context, CHUNK.min(context), pool.threads())?,
+            pool,
+            step_logits: zeros(config.vocab_size)?,
             context,
             position: 0,
             model: Arc::clone(model),
@@ -113,7 +130,7 @@ impl Session {
     /// position.
     ///
     /// # Errors
-    /// If `ids` is empty, holds an unknown id or does not fit.
+    /// If `ids` is empty, holds an unknown id or does not fit, or there is no memory for the logits.
     pub fn prefill(&mut self, ids: &[u32], wanted: LogitsOf) -> Result<Vec<f32>, SessionError> {
         self.prefill_tapped(ids, wanted, None)
     }
@@ -135,7 +152,7 @@ impl Session {
             LogitsOf::Last => 1,
             LogitsOf::Nothing => 0,
         };
-        let mut logits = vec![0.0; rows * vocab_size];
+        let mut logits = zeros(rows.saturating_mul(vocab_size))?;
         let mut done = 0;
         for chunk in ids.chunks(self.work.chunk) {
             let last = done + chunk.len() == ids.len();
@@ -144,19 +161,12 @@ impl Session {
                 LogitsOf::Last if last => (LogitsOf::Last, &mut logits[..]),
                 _ => (LogitsOf::Nothing, &mut logits[..0]),
             };
+            let position = self.position;
             let tap: Option<&mut dyn Tap> = match &mut tap {
                 Some(tap) => Some(&mut **tap),
                 None => None,
             };
-            let mut forward = Forward {
-                model: &self.model,
-                rope: &self.rope,
-                cache: &mut self.cache,
-                work: &mut self.work,
-                pool: &mut self.pool,
-                tap,
-            };
-            forward.chunk(chunk, self.position, of, out);
+            self.forward(tap).chunk(chunk, position, of, out);
             self.position += chunk.len();
             done += chunk.len();
         }
@@ -169,17 +179,23 @@ impl Session {
     /// If the id is unknown or the context is full.
     pub fn step(&mut self, id: u32) -> Result<&[f32], SessionError> {
         self.check(&[id])?;
-        let mut forward = Forward {
+        let position = self.position;
+        let mut logits = std::mem::take(&mut self.step_logits);
+        self.forward(None).chunk(&[id], position, LogitsOf::Last, &mut logits);
+        self.step_logits = logits;
+        self.position += 1;
+        Ok(&self.step_logits)
+    }
+
+    fn forward<'a>(&'a mut self, tap: Option<&'a mut dyn Tap>) -> Forward<'a> {
+        Forward {
             model: &self.model,
-            rope: &self.rope,
+            rope: &mut self.rope,
             cache: &mut self.cache,
             work: &mut self.work,
             pool: &mut self.pool,
-            tap: None,
-        };
-        forward.chunk(&[id], self.position, LogitsOf::Last, &mut self.step_logits);
-        self.position += 1;
-        Ok(&self.step_logits)
+            tap,
+        }
     }
 
     fn check(&self, ids: &[u32]) -> Result<(), SessionError> {
@@ -197,5 +213,87 @@ impl Session {
             return Err(SessionError::ContextFull { used, wanted, context });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::gguf::Directory;
+    use crate::synth::{Preset, SynthSpec, WeightType, write_model};
+
+    const SPEC: SynthSpec = SynthSpec {
+        architecture: "bitnet-b1.58",
+        preset: Preset::Tiny,
+        weights: WeightType::F32,
+        embedding: WeightType::F32,
+        tied: true,
+        seed: 7,
+    };
+
+    /// A model of 32-bit floats, changed by `change` as bytes.
+    fn model(change: impl FnOnce(&mut [u8])) -> Arc<Model> {
+        let mut bytes = Vec::new();
+        write_model(&SPEC, &mut bytes, |_, _| {}).expect("memory takes all bytes");
+        change(&mut bytes);
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(&bytes).expect("room for a small file");
+        Arc::new(Model::open(file.path()).expect("a whole model"))
+    }
+
+    /// Bits, with all NaNs taken as one: which NaN comes of two is the processor's affair.
+    fn bits(logits: &[f32]) -> Vec<u32> {
+        logits.iter().map(|l| if l.is_nan() { u32::MAX } else { l.to_bits() }).collect()
+    }
+
+    #[test]
+    fn values_beyond_f16_spoil_no_position_before_them() {
+        // Deviations of V are then about 17,000: beyond 65,504 in a few of the positions.
+        let model = model(|bytes| {
+            let directory = Directory::parse(bytes).expect("a good file");
+            let range = directory.tensor("blk.0.attn_v.weight").expect("is there").range();
+            for weight in bytes[range].as_chunks_mut::<4>().0 {
+                *weight = (f32::from_le_bytes(*weight) * 17_000.0).to_le_bytes();
+            }
+        });
+        let vocab_size = model.config().vocab_size;
+        let ids: Vec<u32> = (0..75).map(|i| (i * 197 + 31) % vocab_size as u32).collect();
+        let open = || Session::new(&model, 96, NonZeroUsize::MIN).expect("a session");
+        let mut steps = open();
+        let rows: Vec<Vec<u32>> =
+            ids.iter().map(|id| bits(steps.step(*id).expect("a step"))).collect();
+        let spoilt = rows.iter().position(|row| row.contains(&u32::MAX)).expect("one overflows");
+        assert!(spoilt % 32 != 0, "position {spoilt} shares its group with good ones");
+        let mut session = open();
+        for round in 0..2 {
+            let all = session.prefill(&ids, LogitsOf::All).expect("room");
+            for (position, (row, truth)) in all.chunks(vocab_size).zip(&rows).enumerate() {
+                assert!(bits(row) == *truth, "round {round}, position {position} of {spoilt} good");
+            }
+            session.clear();
+        }
+    }
+
+    #[test]
+    fn a_context_without_memory_is_refused() {
+        // A file may claim many positions; opening a few of them costs a few.
+        let context = 1u32 << 24;
+        let model = model(|bytes| {
+            let directory = Directory::parse(bytes).expect("a good file");
+            let offset = directory.metadata().offset("bitnet-b1.58.context_length");
+            let offset = offset.expect("is there") as usize;
+            bytes[offset..offset + 4].copy_from_slice(&context.to_le_bytes());
+        });
+        assert_eq!(model.config().context_length, context as usize);
+        let mut session = Session::new(&model, 40, NonZeroUsize::MIN).expect("a small session");
+        assert_eq!(session.step(3).expect("a step").len(), model.config().vocab_size);
+        let error = SessionError::from(OutOfMemory { bytes: 1 << 50 }).to_string();
+        assert_eq!(
+            error,
+            "the system has no 1125899906842624 bytes of memory for this; open the session with a \
+             smaller context, or ask for the logits of fewer positions at a time"
+        );
     }
 }

@@ -148,15 +148,125 @@ proptest! {
     }
 }
 
+/// Bits, with all NaNs taken as one: which NaN comes of two is the processor's affair.
+fn number_bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
+}
+
+/// Ordinary values with `special` strewn in at places that the seed chooses.
+fn strewn(seed: u64, n: usize, special: &[f32]) -> Vec<f32> {
+    let (mut values, places) = (floats(seed, n, 2.0), bytes(seed ^ 99, n));
+    for (value, place) in values.iter_mut().zip(places) {
+        if place < 24 && !special.is_empty() {
+            *value = special[usize::from(place) % special.len()];
+        }
+    }
+    values
+}
+
+#[test]
+fn values_that_are_no_ordinary_numbers_are_treated_alike() {
+    use std::f32::{INFINITY as INF, NAN};
+    let (tiny, tiny_half) = (f32::from_bits(3), f16::from_bits(5).to_f32());
+    let kinds: [&[f32]; 8] = [
+        &[NAN],
+        &[INF],
+        &[-INF],
+        &[INF, -INF, NAN, -NAN],
+        &[-0.0, 0.0],
+        &[tiny, -tiny, f32::MIN_POSITIVE, tiny_half, -tiny_half],
+        &[f32::MAX, f32::MIN, 65504.0, 65520.0, 1e-8],
+        &[NAN, INF, -INF, -0.0, tiny, -tiny_half, f32::MAX],
+    ];
+    let (scalar, others) = tables();
+    for (seed, special) in (0u64..).zip(kinds.iter().cycle().take(64)) {
+        for n in [8, 45, 256, 512 + 24] {
+            let (a, b) = (strewn(seed, n, special), strewn(seed + 1000, n, special));
+            let half = |v: &[f32]| v.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>();
+            for k in &others {
+                let what = format!("{} {special:?}, {n} values, seed {seed}", k.isa);
+                let one = |f: fn(&[f32], &[f32]) -> f32| number_bits(&[f(&a, &b)]);
+                assert_eq!(one(k.dot_f32), one(scalar.dot_f32), "dot_f32 {what}");
+                let one = |f: fn(&[f16], &[f16]) -> f32| number_bits(&[f(&half(&a), &half(&b))]);
+                assert_eq!(one(k.dot_f16), one(scalar.dot_f16), "dot_f16 {what}");
+                let all = |f: fn(&[f32], &mut [f16])| {
+                    let mut out = vec![f16::ZERO; n];
+                    f(&a, &mut out);
+                    number_bits(&out.iter().map(|v| v.to_f32()).collect::<Vec<_>>())
+                };
+                assert_eq!(all(k.narrow_to_f16), all(scalar.narrow_to_f16), "narrow {what}");
+                let all = |f: fn(&[f32], &[f32], f32, &mut [f32])| {
+                    let mut out = vec![0.0; n];
+                    f(&a, &b, 1e-5, &mut out);
+                    number_bits(&out)
+                };
+                assert_eq!(all(k.rms_norm), all(scalar.rms_norm), "rms_norm {what}");
+                let all = |f: fn(&mut [f32], &[f32])| {
+                    let mut out = a.clone();
+                    f(&mut out, &b);
+                    number_bits(&out)
+                };
+                assert_eq!(all(k.add), all(scalar.add), "add {what}");
+                let gate = (all(k.relu_squared_gate), all(scalar.relu_squared_gate));
+                assert_eq!(gate.0, gate.1, "relu_squared_gate {what}");
+                let all = |f: fn(&mut [f32], f32)| {
+                    let mut out = a[..n / 8 * 8].to_vec();
+                    f(&mut out, 0.088);
+                    number_bits(&out)
+                };
+                assert_eq!(all(k.softmax), all(scalar.softmax), "softmax {what}");
+                let all =
+                    |f: fn(&[f32], &mut [i8]) -> bitnet_engine::quant::activation::Int8Row| {
+                        let mut out = vec![0; n];
+                        let row = f(&a, &mut out);
+                        (row.scale.to_bits(), row.sum, out)
+                    };
+                assert_eq!(all(k.quantize_int8), all(scalar.quantize_int8), "int8 {what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn q6_k_with_any_bytes_is_treated_alike() {
+    let (scalar, others) = tables();
+    let scales = [0x7e00u16, 0x7c00, 0xfc00, 0x8000, 0x0001, 0x7bff, 0x2000];
+    for (seed, super_scale) in (0u64..).zip(scales.into_iter().cycle().take(28)) {
+        let mut row = bytes(seed, 2 * q6_k::BLOCK_BYTES);
+        row[q6_k::SUPER_SCALE..q6_k::BLOCK_BYTES].copy_from_slice(&super_scale.to_le_bytes());
+        let mut x = vec![Q8KBlock::default(); 2];
+        let special = [f32::NAN, f32::INFINITY, -0.0, f32::from_bits(3), f32::MAX];
+        quantize_q8_k(&strewn(seed, 512, &special[..(seed % 6) as usize]), &mut x);
+        if seed % 2 == 0 {
+            x[1].codes = [-128; 256];
+            row[q6_k::BLOCK_BYTES..][..q6_k::SUPER_SCALE].fill(if seed % 4 == 0 {
+                0x80
+            } else {
+                0
+            });
+        }
+        for k in &others {
+            let bits = |k: &Kernels| number_bits(&[(k.dot_q6_k)(&row, &x)]);
+            assert_eq!(bits(k), bits(scalar), "{} seed {seed}", k.isa);
+        }
+    }
+}
+
 #[test]
 fn int8_extremes_do_not_overflow_the_narrow_sums() {
     for columns in [128, 1920, 2048, 6912] {
-        let (codes, x) = (vec![0b1010_1010; 2 * columns / 4], vec![-128i8; 5 * columns]);
-        let (scalar, others) = tables();
-        let truth = vec![-256 * columns as i32; 10];
-        assert_eq!(ternary_sums(scalar, &codes, columns, &x), truth);
-        for k in others {
-            assert_eq!(ternary_sums(k, &codes, columns, &x), truth, "{}", k.isa);
+        // Code 3 means nothing, but a damaged file can hold it.
+        for code in [2, 3] {
+            for activation in [-128, 127] {
+                let codes = vec![0b0101_0101 * code; 2 * columns / 4];
+                let x = vec![activation; 5 * columns];
+                let truth = vec![i32::from(code) * i32::from(activation) * columns as i32; 10];
+                let (scalar, others) = tables();
+                assert_eq!(ternary_sums(scalar, &codes, columns, &x), truth);
+                for k in others {
+                    assert_eq!(ternary_sums(k, &codes, columns, &x), truth, "{}", k.isa);
+                }
+            }
         }
     }
 }

@@ -108,9 +108,14 @@ impl Directory {
 
     /// The tensor of this name, if there is one.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        let at = |&i: &u32| &self.tensors[i as usize];
-        let found = self.by_name.binary_search_by(|i| (*at(i).name).cmp(name)).ok()?;
-        Some(at(&self.by_name[found]))
+        self.tensor_index(name).map(|index| &self.tensors[index])
+    }
+
+    /// Where the tensor of this name is in [`Directory::tensors`], if there is one.
+    pub fn tensor_index(&self, name: &str) -> Option<usize> {
+        let name_of = |i: u32| &*self.tensors[i as usize].name;
+        let found = self.by_name.binary_search_by(|&i| name_of(i).cmp(name)).ok()?;
+        Some(self.by_name[found] as usize)
     }
 
     /// Bytes behind the last tensor and its padding, which belong to nothing.

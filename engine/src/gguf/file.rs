@@ -79,6 +79,11 @@ impl GgufFile {
         self.directory.tensor(name)
     }
 
+    /// Where the tensor of this name is in [`GgufFile::tensors`], if there is one.
+    pub fn tensor_index(&self, name: &str) -> Option<usize> {
+        self.directory.tensor_index(name)
+    }
+
     /// The bytes of a tensor of this file, without padding.
     ///
     /// They begin at a multiple of the file's alignment, which may be as small as 1.

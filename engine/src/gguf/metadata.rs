@@ -88,41 +88,65 @@ impl Metadata {
     }
 
     /// [`Metadata::require`] of a non-negative integer of any width that fits.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn u32(&self, key: &str) -> Result<u32, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of a non-negative integer of any width.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn u64(&self, key: &str) -> Result<u64, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of an f32.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn f32(&self, key: &str) -> Result<f32, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of a bool.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn bool(&self, key: &str) -> Result<bool, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of UTF-8 text.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn str(&self, key: &str) -> Result<&str, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of an array of strings.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn strings(&self, key: &str) -> Result<Strings<'_>, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of an array of i32.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn i32s(&self, key: &str) -> Result<Items<'_, i32>, GgufError> {
         self.require(key)
     }
 
     /// [`Metadata::require`] of an array of f32.
+    ///
+    /// # Errors
+    /// As for [`Metadata::require`].
     pub fn f32s(&self, key: &str) -> Result<Items<'_, f32>, GgufError> {
         self.require(key)
     }

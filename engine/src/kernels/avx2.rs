@@ -10,14 +10,15 @@ use crate::quant::activation::{Int8Row, Q8KBlock};
 use crate::quant::i2_s::Layout;
 use crate::quant::q6_k;
 
-/// Calls a kernel of this file from outside its target features.
+/// Calls a kernel of a table from outside its target features.
 macro_rules! available {
     ($call:expr) => {
         // SAFETY: `Kernels::for_isa` hands this table out only after it has detected the target
-        // features that every kernel of the file is compiled for.
+        // features that every kernel of the table is compiled for.
         unsafe { $call }
     };
 }
+pub(super) use available;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,
@@ -34,8 +35,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     add: |a, b| available!(add(a, b)),
 };
 
-/// Blocks of 128 whose int16 sums cannot overflow: 4 · 2 · 2 · 128 = 2048 a block and lane.
-const BLOCKS_PER_WIDENING: usize = 15;
+/// Blocks of 128 whose int16 sums cannot overflow: a lane takes 4 · 2 products of at most 3 · 128 from
+/// a block, 3072, and 10 · 3072 = 30720. Only a damaged file has a code 3, but its sums are the
+/// definition's, too.
+const BLOCKS_PER_WIDENING: usize = 10;
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -182,7 +185,10 @@ fn quantize_int8(x: &[f32], codes: &mut [i8]) -> Int8Row {
     let (low, high) = (_mm256_set1_epi32(-128), _mm256_set1_epi32(127));
     let mut sums = _mm256_setzero_si256();
     for (out, block) in code_blocks.iter_mut().zip(blocks) {
-        let rounded = _mm256_cvtps_epi32(_mm256_mul_ps(load_f32(block), factor));
+        let product = _mm256_mul_ps(load_f32(block), factor);
+        // NaN becomes code 0, as in the definition; the conversion alone would make it -128.
+        let number = _mm256_cmp_ps::<_CMP_ORD_Q>(product, product);
+        let rounded = _mm256_cvtps_epi32(_mm256_and_ps(product, number));
         let q = _mm256_max_epi32(_mm256_min_epi32(rounded, high), low);
         sums = _mm256_add_epi32(sums, q);
         let words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));

@@ -4,19 +4,10 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::avx2;
+use super::avx2::{self, available};
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
 use crate::quant::i2_s::Layout;
-
-/// Calls a kernel of this file from outside its target features.
-macro_rules! available {
-    ($call:expr) => {
-        // SAFETY: `Kernels::for_isa` hands this table out only after it has detected the target
-        // features that every kernel of the file is compiled for.
-        unsafe { $call }
-    };
-}
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx512,

@@ -8,13 +8,14 @@
 use half::f16;
 
 use super::config::Config;
+use crate::memory::{OutOfMemory, zeros};
 
 /// Positions are allocated in steps of this, the lanes of a dot product.
 const STEP: usize = 32;
 
 /// Keys and values of the positions seen so far.
 #[derive(Debug)]
-pub struct KvCache {
+pub(crate) struct KvCache {
     keys: Vec<f32>,
     values: Vec<f16>,
     head_length: usize,
@@ -25,21 +26,20 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache for `context` positions.
-    pub fn new(config: &Config, context: usize) -> Self {
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
+    pub(crate) fn new(config: &Config, context: usize) -> Result<Self, OutOfMemory> {
         let capacity = context.next_multiple_of(STEP);
-        let size = config.block_count * config.kv_length() * capacity;
-        Self {
-            keys: vec![0.0; size],
-            values: vec![f16::ZERO; size],
+        let rows = config.block_count.saturating_mul(config.kv_length());
+        let size = rows.saturating_mul(capacity);
+        Ok(Self {
+            keys: zeros(size)?,
+            values: zeros(size)?,
             head_length: config.head_length,
             kv_heads: config.head_count_kv,
             capacity,
-        }
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.keys) + size_of_val(&*self.values)
+        })
     }
 
     fn head_start(&self, layer: usize, kv_head: usize) -> usize {
@@ -48,8 +48,16 @@ impl KvCache {
 
     /// Stores the keys and values of one position: rows of `kv heads × head length`. Positions come
     /// in order; the first of a step clears what an earlier sequence left in the values of the step,
-    /// because attention multiplies them by 0 and that must give 0.
-    pub(super) fn store(&mut self, layer: usize, position: usize, key: &[f32], value: &[f32]) {
+    /// because attention multiplies them by 0 and that must give 0. Says whether every value is still
+    /// a finite number in f16.
+    pub(super) fn store(
+        &mut self,
+        layer: usize,
+        position: usize,
+        key: &[f32],
+        value: &[f32],
+    ) -> bool {
+        let mut finite = true;
         for kv_head in 0..self.kv_heads {
             let start = self.head_start(layer, kv_head);
             let part = kv_head * self.head_length..(kv_head + 1) * self.head_length;
@@ -61,8 +69,10 @@ impl KvCache {
                     row[position..position + STEP].fill(f16::ZERO);
                 }
                 row[position] = f16::from_f32(*v);
+                finite &= row[position].is_finite();
             }
         }
+        finite
     }
 
     /// Keys of the first `positions` positions, one row of a head's length each.
@@ -71,7 +81,8 @@ impl KvCache {
     }
 
     /// Value `index` of the head at positions `0..positions`, which may be rounded up to the
-    /// allocation's step: behind the last stored position are zeros.
+    /// allocation's step: behind the last stored position are zeros. Behind an earlier position of
+    /// the same chunk are the values of the later ones.
     pub(super) fn values(
         &self,
         layer: usize,

@@ -3,6 +3,8 @@
 //! The order of operations is bitnet.cpp's `build_bitnet_158` (names of tensors too); what other
 //! architectures do differently comes from [`Graph`](super::Graph). Nothing is sampled here.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::cache::KvCache;
@@ -11,6 +13,7 @@ use super::linear::Activations;
 use super::loading::Model;
 use super::rope::RopeTable;
 use super::weights::Layer;
+use crate::memory::{OutOfMemory, zeros};
 use crate::threads::ThreadPool;
 
 /// Which positions' logits are computed.
@@ -66,38 +69,49 @@ pub(crate) struct Workspace {
 struct AttentionScratch {
     scores: Vec<f32>,
     weights: Vec<f16>,
+    /// One value of a head at all positions, without what later positions of the chunk have.
+    seen: Vec<f16>,
 }
 
 impl Workspace {
-    pub(crate) fn new(model: &Model, context: usize, chunk: usize, threads: usize) -> Self {
+    /// # Errors
+    /// If the system has no memory for it.
+    pub(crate) fn new(
+        model: &Model,
+        context: usize,
+        chunk: usize,
+        threads: usize,
+    ) -> Result<Self, OutOfMemory> {
         let config = model.config();
         let (width, kv, ff) =
             (config.embedding_length, config.kv_length(), config.feed_forward_length);
         let padded = KvCache::padded(context);
-        let rows = |width: usize| vec![0.0; chunk * width];
-        let scratch =
-            || AttentionScratch { scores: vec![0.0; padded], weights: vec![f16::ZERO; padded] };
-        Self {
-            x: rows(width),
-            normed: rows(width.max(ff)),
-            q: rows(width),
-            k: rows(kv),
-            v: rows(kv),
-            attended: rows(width),
-            projected: rows(width),
-            gate: rows(ff),
-            up: rows(ff),
-            activations: Activations::new(chunk, width.max(ff)),
-            attention: std::iter::repeat_with(scratch).take(threads).collect(),
+        let rows = |width: usize| zeros(chunk.saturating_mul(width));
+        let scratch = |_| {
+            let (scores, weights, seen) = (zeros(padded)?, zeros(padded)?, zeros(padded)?);
+            Ok(AttentionScratch { scores, weights, seen })
+        };
+        Ok(Self {
+            x: rows(width)?,
+            normed: rows(width.max(ff))?,
+            q: rows(width)?,
+            k: rows(kv)?,
+            v: rows(kv)?,
+            attended: rows(width)?,
+            projected: rows(width)?,
+            gate: rows(ff)?,
+            up: rows(ff)?,
+            activations: Activations::new(chunk, width.max(ff))?,
+            attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
             chunk,
-        }
+        })
     }
 }
 
 /// All that one chunk's computation touches.
 pub(crate) struct Forward<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) rope: &'a RopeTable,
+    pub(crate) rope: &'a mut RopeTable,
     pub(crate) cache: &'a mut KvCache,
     pub(crate) work: &'a mut Workspace,
     pub(crate) pool: &'a mut ThreadPool,
@@ -116,27 +130,51 @@ impl Forward<'_> {
     ) {
         let model = self.model;
         let width = model.config().embedding_length;
+        self.rope.reach(first + ids.len());
         for (id, row) in ids.iter().zip(self.work.x.chunks_exact_mut(width)) {
             model.weights.token_embd.row(*id as usize, row);
         }
         let size = ids.len() * width;
         self.report("inp_embd", None, 0, width, |work| &work.x[..size]);
-        for (index, layer) in model.weights.layers.iter().enumerate() {
-            self.attention_block(layer, index, ids.len(), first);
-            self.feed_forward_block(layer, index, ids.len());
-        }
         let skipped = match wanted {
             LogitsOf::All => 0,
             LogitsOf::Last => ids.len() - 1,
-            LogitsOf::Nothing => return,
+            LogitsOf::Nothing => ids.len(),
         };
-        self.head(skipped, ids.len() - skipped, logits);
+        for (index, layer) in model.weights.layers.iter().enumerate() {
+            // Behind the last layer's keys and values only the wanted rows matter, as in the
+            // reference; a tap is shown all of them.
+            let last = index + 1 == model.weights.layers.len();
+            let unread = if last && self.tap.is_none() { skipped } else { 0 };
+            let finite = self.queries_keys_values(layer, index, ids.len(), first);
+            if unread == ids.len() {
+                return;
+            }
+            self.work.x.copy_within(unread * width..size, 0);
+            self.attend(index, unread..ids.len(), first, finite);
+            self.attention_output(layer, index, ids.len() - unread);
+            self.feed_forward_block(layer, index, ids.len() - unread);
+        }
+        let rows = ids.len() - skipped;
+        if rows > 0 {
+            if self.tap.is_some() {
+                self.work.x.copy_within(skipped * width..size, 0);
+            }
+            self.head(rows, logits);
+        }
     }
 
-    fn attention_block(&mut self, layer: &Layer, index: usize, tokens: usize, first: usize) {
-        let (model, config) = (self.model, self.model.config());
-        let (kernels, at) = (model.kernels, Some(index));
-        let (width, kv, head) = (config.embedding_length, config.kv_length(), config.head_length);
+    /// Projects to queries, keys and values, turns the first two by RoPE and stores the last two.
+    /// Says whether all stored values are finite.
+    fn queries_keys_values(
+        &mut self,
+        layer: &Layer,
+        index: usize,
+        tokens: usize,
+        first: usize,
+    ) -> bool {
+        let (kernels, config, at) = (self.model.kernels, self.model.config(), Some(index));
+        let (width, kv) = (config.embedding_length, config.kv_length());
         let size = tokens * width;
         norm(
             self.pool,
@@ -166,7 +204,17 @@ impl Forward<'_> {
         self.report("Kcur", at, 0, kv, |work| &work.k[..tokens * kv]);
         self.report("Vcur", at, 0, kv, |work| &work.v[..tokens * kv]);
 
+        let finite = self.rotate_and_store(index, tokens, first);
+        self.report("Qcur", at, 1, width, |work| &work.q[..size]);
+        self.report("Kcur", at, 1, kv, |work| &work.k[..tokens * kv]);
+        finite
+    }
+
+    fn rotate_and_store(&mut self, layer: usize, tokens: usize, first: usize) -> bool {
+        let config = self.model.config();
+        let (width, kv, head) = (config.embedding_length, config.kv_length(), config.head_length);
         let work = &mut *self.work;
+        let mut finite = true;
         for token in 0..tokens {
             let position = first + token;
             let q = &mut work.q[token * width..][..width];
@@ -174,12 +222,16 @@ impl Forward<'_> {
             for head in q.chunks_exact_mut(head).chain(k.chunks_exact_mut(head)) {
                 self.rope.rotate(head, position, config.graph.rope);
             }
-            self.cache.store(index, position, k, &work.v[token * kv..][..kv]);
+            finite &= self.cache.store(layer, position, k, &work.v[token * kv..][..kv]);
         }
-        self.report("Qcur", at, 1, width, |work| &work.q[..size]);
-        self.report("Kcur", at, 1, kv, |work| &work.k[..tokens * kv]);
+        finite
+    }
 
-        self.attend(index, tokens, first);
+    /// From what attention gives to the residual stream.
+    fn attention_output(&mut self, layer: &Layer, index: usize, tokens: usize) {
+        let (kernels, at) = (self.model.kernels, Some(index));
+        let width = self.model.config().embedding_length;
+        let size = tokens * width;
         self.report("kqv_out", at, 0, width, |work| &work.attended[..size]);
         if let Some(weights) = &layer.attn_sub_norm {
             let work = &mut *self.work;
@@ -199,8 +251,14 @@ impl Forward<'_> {
         self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
     }
 
-    /// Causal attention of every query head over its KV head's positions.
-    fn attend(&mut self, layer: usize, tokens: usize, first: usize) {
+    /// Causal attention of every query head over its KV head's positions, for `tokens` of the chunk
+    /// that begins at position `first`.
+    ///
+    /// The last of the 32-lane groups reaches behind a token's own position, where the weights are 0
+    /// and the values those of later tokens of the chunk. A finite value times 0 adds nothing; if
+    /// one is not (`finite` is false), the later ones are hidden, so that a prompt in chunks gives
+    /// the bits of one id after the other.
+    fn attend(&mut self, layer: usize, tokens: Range<usize>, first: usize, finite: bool) {
         let config = self.model.config();
         let (kernels, cache) = (self.model.kernels, &*self.cache);
         let (heads, length) = (config.head_count, config.head_length);
@@ -208,12 +266,12 @@ impl Forward<'_> {
         let scale = 1.0 / (length as f32).sqrt();
         let work = &mut *self.work;
         let (q, scratch) = (&work.q, &mut work.attention);
-        let out = &mut work.attended[..tokens * heads * length];
+        let out = &mut work.attended[..tokens.len() * heads * length];
         self.pool.for_each_row(out, length, scratch, |scratch, index, out| {
-            let (token, head) = (index / heads, index % heads);
+            let (token, head) = (tokens.start + index / heads, index % heads);
             let (kv_head, positions) = (head / group, first + token + 1);
             let padded = KvCache::padded(positions);
-            let q = &q[index * length..][..length];
+            let q = &q[(token * heads + head) * length..][..length];
             let (scores, weights) = (&mut scratch.scores[..padded], &mut scratch.weights[..padded]);
             let keys = cache.keys(layer, kv_head, positions);
             for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length)) {
@@ -224,7 +282,14 @@ impl Forward<'_> {
             // The reference multiplies f16 values with f16 weights.
             (kernels.narrow_to_f16)(scores, weights);
             for (i, o) in out.iter_mut().enumerate() {
-                *o = (kernels.dot_f16)(cache.values(layer, kv_head, i, padded), weights);
+                let mut values = cache.values(layer, kv_head, i, padded);
+                if !finite {
+                    let seen = &mut scratch.seen[..padded];
+                    seen[..positions].copy_from_slice(&values[..positions]);
+                    seen[positions..].fill(f16::ZERO);
+                    values = seen;
+                }
+                *o = (kernels.dot_f16)(values, weights);
             }
         });
     }
@@ -278,13 +343,12 @@ impl Forward<'_> {
         self.report("l_out", at, 0, width, |work| &work.x[..size]);
     }
 
-    /// Output norm and head of rows `skipped..skipped + rows`.
-    fn head(&mut self, skipped: usize, rows: usize, logits: &mut [f32]) {
+    /// Output norm and head of the first `rows` rows.
+    fn head(&mut self, rows: usize, logits: &mut [f32]) {
         let model = self.model;
         let (kernels, width) = (model.kernels, model.config().embedding_length);
         let vocab_size = model.config().vocab_size;
         let work = &mut *self.work;
-        work.x.copy_within(skipped * width..(skipped + rows) * width, 0);
         norm(
             self.pool,
             model,

@@ -7,6 +7,7 @@ use half::f16;
 
 use super::weights::{Matrix, MatrixData};
 use crate::kernels::Kernels;
+use crate::memory::{OutOfMemory, defaults, zeros};
 use crate::quant::activation::{Int8Row, Q8_K_BLOCK, Q8KBlock, quantize_q8_k};
 use crate::quant::q6_k;
 use crate::threads::ThreadPool;
@@ -26,13 +27,16 @@ pub(crate) struct Activations {
 
 impl Activations {
     /// Room for `tokens` rows of up to `width` values.
-    pub(crate) fn new(tokens: usize, width: usize) -> Self {
-        Self {
-            codes: vec![0; tokens * width],
-            rows: vec![Int8Row::default(); tokens],
-            halves: vec![f16::ZERO; tokens * width],
-            blocks: vec![Q8KBlock::default(); tokens * width.div_ceil(Q8_K_BLOCK)],
-        }
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
+    pub(crate) fn new(tokens: usize, width: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            codes: zeros(tokens.saturating_mul(width))?,
+            rows: defaults(tokens)?,
+            halves: zeros(tokens.saturating_mul(width))?,
+            blocks: defaults(tokens.saturating_mul(width.div_ceil(Q8_K_BLOCK)))?,
+        })
     }
 
     /// Converts `x` (rows of `matrix.columns` values) into what `matrix` multiplies.
@@ -96,15 +100,17 @@ impl Activations {
                 self.multiply_ternary(pool, kernels, matrix, codes.get(), *scale, out);
             }
             MatrixData::F32(weights) => {
+                let weights = weights.get();
                 let dot = |row: usize, token: usize| {
-                    let weights = &weights.get()[row * columns..][..columns];
+                    let weights = &weights[row * columns..][..columns];
                     (kernels.dot_f32)(weights, &x[token * columns..][..columns])
                 };
                 each_output(pool, matrix.rows, tokens, out, dot);
             }
             MatrixData::F16(weights) => {
+                let weights = weights.get();
                 let dot = |row: usize, token: usize| {
-                    let weights = &weights.get()[row * columns..][..columns];
+                    let weights = &weights[row * columns..][..columns];
                     (kernels.dot_f16)(weights, &self.halves[token * columns..][..columns])
                 };
                 each_output(pool, matrix.rows, tokens, out, dot);
@@ -112,8 +118,9 @@ impl Activations {
             MatrixData::Q6K(bytes) => {
                 let per_row = columns / Q8_K_BLOCK;
                 let row_bytes = per_row * q6_k::BLOCK_BYTES;
+                let bytes = bytes.get();
                 let dot = |row: usize, token: usize| {
-                    let weights = &bytes.get()[row * row_bytes..][..row_bytes];
+                    let weights = &bytes[row * row_bytes..][..row_bytes];
                     (kernels.dot_q6_k)(weights, &self.blocks[token * per_row..][..per_row])
                 };
                 each_output(pool, matrix.rows, tokens, out, dot);

@@ -9,7 +9,7 @@ mod loading;
 mod rope;
 mod weights;
 
-pub use cache::KvCache;
+pub(crate) use cache::KvCache;
 pub use config::{Activation, Config, Graph, RopeStyle};
 pub use error::ModelError;
 pub(crate) use forward::{Forward, Workspace};

@@ -67,27 +67,33 @@ impl SynthSpec {
         embedding: &str,
         seed: u64,
     ) -> Result<Self, SpecError> {
-        let unknown = |what, found: &str, known| SpecError { what, found: found.into(), known };
-        let architecture = ["bitnet-b1.58", "bitnet-25"]
-            .into_iter()
-            .find(|known| *known == architecture)
-            .ok_or_else(|| unknown("architecture", architecture, "bitnet-b1.58, bitnet-25"))?;
-        let (layer_type, table_type) = (weights.parse()?, embedding.parse()?);
-        if layer_type == WeightType::Q6K {
-            return Err(unknown("type of layer weights", weights, "I2_S, F32, F16"));
-        }
-        if table_type == WeightType::I2S {
-            return Err(unknown("type of the embedding", embedding, "F32, F16, Q6_K"));
-        }
-        Ok(Self {
-            architecture,
-            preset: preset.parse()?,
-            weights: layer_type,
-            embedding: table_type,
-            tied: true,
-            seed,
-        })
+        let (weights, embedding) = (weights.parse()?, embedding.parse()?);
+        let (architecture, preset) = (known_architecture(architecture)?, preset.parse()?);
+        let spec = Self { architecture, preset, weights, embedding, tied: true, seed };
+        spec.check()?;
+        Ok(spec)
     }
+
+    /// Refuses what the fields can say and no file can hold.
+    pub(super) fn check(&self) -> Result<(), SpecError> {
+        let refuse = |what, found: WeightType, known| {
+            Err(SpecError { what, found: found.to_string(), known })
+        };
+        known_architecture(self.architecture)?;
+        if self.weights == WeightType::Q6K {
+            return refuse("type of layer weights", self.weights, "I2_S, F32, F16");
+        }
+        if self.embedding == WeightType::I2S {
+            return refuse("type of the embedding", self.embedding, "F32, F16, Q6_K");
+        }
+        Ok(())
+    }
+}
+
+fn known_architecture(name: &str) -> Result<&'static str, SpecError> {
+    ["bitnet-b1.58", "bitnet-25"].into_iter().find(|known| *known == name).ok_or_else(|| {
+        SpecError { what: "architecture", found: name.into(), known: "bitnet-b1.58, bitnet-25" }
+    })
 }
 
 impl FromStr for Preset {
@@ -196,5 +202,35 @@ impl Preset {
                 context: 4096,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::write_model;
+
+    #[test]
+    fn specs_that_no_file_can_hold_are_refused() {
+        let good = SynthSpec::from_names("bitnet-b1.58", "tiny", "I2_S", "Q6_K", 1);
+        let good = good.expect("a good spec");
+        let refused = |spec: SynthSpec| {
+            let mut out = Vec::new();
+            let error = write_model(&spec, &mut out, |_, _| {}).expect_err("refused").to_string();
+            assert!(out.is_empty(), "nothing is written");
+            error
+        };
+        assert_eq!(
+            refused(SynthSpec { embedding: WeightType::I2S, ..good }),
+            "unknown type of the embedding `I2_S`; known are F32, F16, Q6_K"
+        );
+        assert_eq!(
+            refused(SynthSpec { weights: WeightType::Q6K, ..good }),
+            "unknown type of layer weights `Q6_K`; known are I2_S, F32, F16"
+        );
+        assert_eq!(
+            refused(SynthSpec { architecture: "llama", ..good }),
+            "unknown architecture `llama`; known are bitnet-b1.58, bitnet-25"
+        );
     }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::bpe_training::TrainingError;
 use super::random::{BELL_DEVIATION, Stream, TERNARY_DENSITY};
-use super::spec::{Dimensions, SynthSpec, WeightType};
+use super::spec::{Dimensions, SpecError, SynthSpec, WeightType};
 use super::vocabulary::vocabulary;
 use crate::gguf::{GgufWriter, TensorType, WriteError};
 use crate::quant::{i2_s, q6_k};
@@ -33,6 +33,9 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}\
 /// Why a model was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthError {
+    /// The spec names no model.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// The vocabulary cannot be trained.
     #[error(transparent)]
     Vocabulary(#[from] TrainingError),
@@ -45,12 +48,13 @@ pub enum SynthError {
 /// (tensors written, tensors in all).
 ///
 /// # Errors
-/// If `out` cannot be written.
+/// If the spec names a type that cannot be used in its place, or `out` cannot be written.
 pub fn write_model(
     spec: &SynthSpec,
     out: impl Write,
     progress: impl Fn(usize, usize) + Sync,
 ) -> Result<u64, SynthError> {
+    spec.check()?;
     let d = spec.preset.dimensions();
     let mut writer = GgufWriter::new();
     let vocab_size = metadata(spec, &d, &mut writer)?;
@@ -228,6 +232,8 @@ fn encode(values: &[f32], t: WeightType) -> Vec<u8> {
             }
             out
         }
-        WeightType::I2S => unreachable!("ternary codes are packed from integers"),
+        WeightType::I2S => {
+            unreachable!("packed from integers in a layer, refused by `SynthSpec::check` elsewhere")
+        }
     }
 }

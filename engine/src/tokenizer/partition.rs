@@ -7,6 +7,11 @@
 
 use super::vocabulary::{TokenType, Vocabulary};
 
+/// Bytes of a special text that are looked up at every place of a text; what is longer is searched
+/// for as a whole, once the text has its beginning. So the work at one place is bounded, whatever the
+/// vocabulary holds.
+const PREFIX: usize = 32;
+
 /// A piece of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fragment<'t> {
@@ -35,9 +40,9 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// Collects the special tokens. Those whose text is not UTF-8 cannot occur in a text.
+    /// Collects the special tokens of a vocabulary. Those whose text is not UTF-8 cannot occur in a text.
     pub(super) fn new(vocabulary: &Vocabulary) -> Self {
-        let mut specials: Vec<Special> = (0..vocabulary.size() as u32)
+        let specials = (0..vocabulary.size() as u32)
             .filter_map(|id| {
                 let always = match vocabulary.token_type(id) {
                     TokenType::UserDefined => true,
@@ -45,9 +50,14 @@ impl Partition {
                     _ => return None,
                 };
                 let text = std::str::from_utf8(vocabulary.text(id)).ok()?.to_owned();
-                Some(Special { text, id, always })
+                // Nothing can be cut out at an empty text.
+                (!text.is_empty()).then_some(Special { text, id, always })
             })
             .collect();
+        Self::of(specials)
+    }
+
+    fn of(mut specials: Vec<Special>) -> Self {
         specials.sort_by_key(|special| (std::cmp::Reverse(special.text.len()), special.id));
         let mut by_text: Vec<u32> = (0..specials.len() as u32).collect();
         by_text.sort_unstable_by_key(|&i| specials[i as usize].text.as_bytes());
@@ -76,14 +86,22 @@ impl Partition {
 
     /// The special tokens that occur anywhere in the text, in the order of cutting.
     ///
-    /// One pass over the text, so that a vocabulary with thousands of special tokens does not cost
-    /// thousands of passes.
+    /// One pass over the text for all that are short, so that a vocabulary with thousands of special
+    /// tokens does not cost thousands of passes; then one pass for each long one that has begun.
     fn occurring(&self, text: &str, parse_special: bool) -> Vec<u32> {
         let bytes = text.as_bytes();
         let mut seen = vec![false; self.specials.len()];
+        let mut begun = Vec::new();
         for start in 0..if self.specials.is_empty() { 0 } else { bytes.len() } {
             let mut range = &self.by_text[..];
             for (depth, &byte) in bytes[start..].iter().enumerate() {
+                if depth == PREFIX {
+                    // All that share a beginning are one range: it is entered once.
+                    if !std::mem::replace(&mut seen[range[0] as usize], true) {
+                        begun.push(range);
+                    }
+                    break;
+                }
                 let at = |&i: &u32| self.specials[i as usize].text.as_bytes()[depth];
                 let low = range.partition_point(|i| at(i) < byte);
                 range = &range[low..];
@@ -99,6 +117,9 @@ impl Partition {
                     break;
                 }
             }
+        }
+        for &index in begun.into_iter().flatten() {
+            seen[index as usize] = text.contains(&self.specials[index as usize].text);
         }
         let wanted =
             |i: &u32| seen[*i as usize] && (parse_special || self.specials[*i as usize].always);
@@ -118,5 +139,50 @@ impl Special {
         if !text.is_empty() {
             out.push(Fragment::Text(text));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(texts: &[&str]) -> Partition {
+        let special = |(id, text): (u32, &&str)| Special { text: (*text).into(), id, always: true };
+        Partition::of((0..).zip(texts).map(special).collect())
+    }
+
+    #[test]
+    fn long_texts_that_share_their_beginning_are_told_apart() {
+        let a = "a".repeat(PREFIX);
+        let texts = [
+            a.clone(),
+            format!("{a}b"),
+            format!("{a}bc"),
+            format!("{a}bd"),
+            "ab".into(),
+            "c".repeat(PREFIX - 1),
+        ];
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let partition = partition(&texts);
+        let text = format!("x{a}bc {a}ab{a}b{}", "c".repeat(PREFIX));
+        use Fragment::{Text, Token};
+        let truth = [Text("x"), Token(2), Text(" "), Token(0), Token(4), Token(2)];
+        let rest = [Token(5)];
+        assert_eq!(partition.split(&text, false), [&truth[..], &rest].concat());
+        assert_eq!(partition.split(&a[1..], false), [Text(&a[1..])]);
+        assert_eq!(partition.split("", false), []);
+    }
+
+    #[test]
+    fn a_text_that_almost_matches_everywhere_takes_no_quadratic_time() {
+        // 64 kB against 1 MB: compared byte by byte at every place, this would take minutes.
+        let long = format!("{}b", "a".repeat(64 << 10));
+        let partition = partition(&[&long, "<s>"]);
+        let text = "a".repeat(1 << 20);
+        assert_eq!(partition.split(&text, true), [Fragment::Text(&text)]);
+        let text = format!("{text}b<s>");
+        let before = &text[..(1 << 20) - (64 << 10)];
+        let truth = [Fragment::Text(before), Fragment::Token(0), Fragment::Token(1)];
+        assert_eq!(partition.split(&text, true), truth);
     }
 }
