@@ -410,9 +410,9 @@ mod with_the_reference {
         );
         let rows = prefill.rows.len() + decode.rows.len();
         assert_eq!(summary["summary"]["rows"], rows, "rows of the parity trial alone");
-        assert_eq!(summary["summary"]["models"][MODEL], *locked().sha256);
-        assert_eq!(summary["subject"]["name"], "bitnet-engine");
-        assert_eq!(summary["references"][0]["name"], "bitnet-cpp");
+        assert_eq!(summary["basis"]["models"][MODEL], *locked().sha256);
+        assert_eq!(summary["basis"]["subject"]["name"], "bitnet-engine");
+        assert_eq!(summary["basis"]["references"][0]["name"], "bitnet-cpp");
         let bits: usize = verdict.paths.iter().map(|path| path.summary.bit_equal_rows).sum();
         assert_eq!(summary["summary"]["bit_equal_rows"], bits);
         assert_eq!(verdict.word == Word::Exact, bits == rows);
