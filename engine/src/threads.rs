@@ -84,6 +84,8 @@ impl ThreadPool {
             let thread = handle.thread().clone();
             pool.workers.push(Worker { thread, parked, handle: Some(handle) });
         }
+        // A thread that starts allocates; after this none does while a model computes.
+        pool.run(&|_| {});
         Ok(pool)
     }
 

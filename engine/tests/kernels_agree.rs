@@ -166,7 +166,8 @@ fn strewn(seed: u64, n: usize, special: &[f32]) -> Vec<f32> {
 
 #[test]
 fn values_that_are_no_ordinary_numbers_are_treated_alike() {
-    use std::f32::{INFINITY as INF, NAN};
+    const NAN: f32 = f32::NAN;
+    const INF: f32 = f32::INFINITY;
     let (tiny, tiny_half) = (f32::from_bits(3), f16::from_bits(5).to_f32());
     let kinds: [&[f32]; 8] = [
         &[NAN],

@@ -221,7 +221,7 @@ impl Name {
     /// Bytes kept: any tensor name, and more than any key in use.
     pub const SHOWN: usize = 64;
 
-    pub(super) fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         let start = &bytes[..bytes.len().min(Self::SHOWN)];
         Name { start: start.into(), cut: start.len() < bytes.len() }
     }

@@ -133,6 +133,17 @@ impl Config {
         })
     }
 
+    /// Whether the lengths fit together, as those of [`Config::from_file`] do.
+    pub(super) fn is_consistent(&self) -> bool {
+        let lengths = [self.vocab_size, self.context_length, self.embedding_length];
+        let counts = [self.block_count, self.feed_forward_length, self.head_count_kv];
+        lengths.into_iter().chain(counts).all(|n| n > 0)
+            && self.head_length > 0
+            && self.head_length.is_multiple_of(2)
+            && self.head_count.checked_mul(self.head_length) == Some(self.embedding_length)
+            && self.head_count.is_multiple_of(self.head_count_kv)
+    }
+
     /// Values of all key (or value) heads together.
     pub fn kv_length(&self) -> usize {
         self.head_count_kv * self.head_length

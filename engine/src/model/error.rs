@@ -1,6 +1,8 @@
 //! Why a model cannot be loaded: which key or tensor, what was found, what is needed.
+//!
+//! Text that is the file's own is shown escaped, never raw; the other names are the engine's.
 
-use crate::gguf::GgufError;
+use crate::gguf::{GgufError, Name};
 use crate::tokenizer::TokenizerError;
 
 /// Why a file that is good GGUF is no model that this engine computes.
@@ -65,8 +67,8 @@ pub enum ModelError {
     },
     /// A scale that would turn every product into nonsense.
     #[error(
-        "tensor '{name}' has the scale {found}, which is not a finite number; the file is damaged: \
-         fetch or convert it again"
+        "tensor '{name}' has the scale {found}, which is not a finite number above 0; the file is \
+         damaged: fetch or convert it again"
     )]
     Scale {
         /// The tensor.
@@ -94,5 +96,5 @@ pub enum ModelError {
         "tensor '{0}' is not part of a model with this architecture and these hyper-parameters; \
          ignoring it would give wrong results: fetch or convert the file again"
     )]
-    UnknownTensor(String),
+    UnknownTensor(Name),
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::error::ModelError;
 use super::weights::{Layer, TensorReader, Weights};
-use crate::gguf::{GgufFile, Metadata};
+use crate::gguf::{GgufFile, Metadata, Name};
 use crate::kernels::Kernels;
 use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
 
@@ -39,16 +39,23 @@ impl Model {
     /// # Errors
     /// If a tensor is missing, superfluous, of another shape or of a type without arithmetic, or
     /// the vocabulary is unusable.
+    ///
+    /// # Panics
+    /// If `config` was changed so that its lengths do not fit together: `head_length` · `head_count`
+    /// must be `embedding_length`, `head_count_kv` must divide `head_count`, `head_length` must be
+    /// even, and no length 0.
     pub fn load(
         file: &Arc<GgufFile>,
         config: Config,
         kernels: &'static Kernels,
     ) -> Result<Self, ModelError> {
+        assert!(config.is_consistent(), "the lengths of {config:?} do not fit together");
         let tokenizer = tokenizer(file.metadata())?;
         let mut reader = TensorReader { file, kernels, used: vec![false; file.tensors().len()] };
         let weights = weights(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
-            return Err(ModelError::UnknownTensor(file.tensors()[index].name.to_string()));
+            let name = Name::new(file.tensors()[index].name.as_bytes());
+            return Err(ModelError::UnknownTensor(name));
         }
         let warnings = file.warnings().iter().cloned();
         let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));
@@ -163,4 +170,77 @@ fn tokenizer(metadata: &Metadata) -> Result<Tokenizer, ModelError> {
         add_space_prefix: metadata.optional(&key("add_space_prefix"))?,
     };
     Ok(Tokenizer::new(&source)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::gguf::{Directory, GgufWriter, TensorType};
+    use crate::synth::{SynthSpec, write_model};
+
+    fn bytes() -> Vec<u8> {
+        let spec = SynthSpec::from_names("bitnet-b1.58", "tiny", "I2_S", "F16", 7);
+        let mut bytes = Vec::new();
+        write_model(&spec.expect("a good spec"), &mut bytes, |_, _| {}).expect("memory");
+        bytes
+    }
+
+    fn open(bytes: &[u8]) -> Arc<GgufFile> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(bytes).expect("room for a small file");
+        Arc::new(GgufFile::open(file.path()).expect("a GGUF file"))
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        let file = open(bytes);
+        let config = Config::from_file(&file).expect("good hyper-parameters");
+        Model::load(&file, config, Kernels::best()).err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn scales_that_no_writer_makes_are_refused() {
+        let name = "blk.1.attn_q.weight";
+        for scale in [0.0f32, -0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let mut bytes = bytes();
+            let directory = Directory::parse(&bytes).expect("a good file");
+            let end = directory.tensor(name).expect("is there").range().end;
+            bytes[end - 32..end - 28].copy_from_slice(&scale.to_le_bytes());
+            let truth = format!(
+                "tensor '{name}' has the scale {scale}, which is not a finite number above 0; the \
+                 file is damaged: fetch or convert it again"
+            );
+            assert_eq!(refusal(&bytes), truth);
+        }
+    }
+
+    #[test]
+    fn a_name_from_the_file_reaches_no_terminal_raw() {
+        let bytes = bytes();
+        let directory = Directory::parse(&bytes).expect("a good file");
+        let mut writer = GgufWriter::new();
+        for (key, value) in directory.metadata().iter() {
+            writer.value(key, value).expect("as read");
+        }
+        for t in directory.tensors() {
+            let data = &bytes[t.range()];
+            writer.tensor_bytes(&t.name, t.tensor_type, &t.dims, data).expect("as read");
+        }
+        let name = "x\u{1b}[31m";
+        writer.tensor_bytes(name, TensorType::F32, &[1], &[0; 4]).expect("any name");
+        let mut out = Vec::new();
+        writer.write(&mut out).expect("memory");
+        let message = refusal(&out);
+        assert!(message.starts_with("tensor 'x\\u{1b}[31m' is not part of a model"), "{message}");
+    }
+
+    #[test]
+    #[should_panic(expected = "do not fit together")]
+    fn lengths_that_do_not_fit_together_are_no_config() {
+        let file = open(&bytes());
+        let config = Config::from_file(&file).expect("good hyper-parameters");
+        let config = Config { head_length: config.head_length / 2, ..config };
+        drop(Model::load(&file, config, Kernels::best()));
+    }
 }

@@ -108,7 +108,7 @@ impl TensorReader<'_> {
     }
 
     fn position(&self, name: &str) -> Option<(usize, &TensorInfo)> {
-        self.file.tensors().iter().enumerate().find(|(_, t)| &*t.name == name)
+        self.file.tensor_index(name).map(|index| (index, &self.file.tensors()[index]))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -188,7 +188,8 @@ impl TensorReader<'_> {
         let bytes = self.file.data(&self.file.tensors()[index]);
         let (codes, tail) = bytes.split_at(bytes.len() - i2_s::TAIL_BYTES);
         let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
-        if !scale.is_finite() {
+        // Every writer takes the mean or the maximum of magnitudes: never 0, never below.
+        if !(scale.is_finite() && scale > 0.0) {
             return Err(ModelError::Scale { name: name.to_owned(), found: scale });
         }
         let codes = match self.kernels.ternary_layout {
