@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use super::damage::Damage;
 
+pub use crate::manifest::Tier;
+
 /// The cases of one file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
@@ -58,35 +60,6 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// When a case runs; a higher tier runs all lower ones too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tier {
-    /// On every push: models of a few megabytes, no download.
-    CiLight,
-    /// With models of full size.
-    Integration,
-}
-
-impl Tier {
-    /// All tiers, lowest first.
-    pub const ALL: [Self; 2] = [Self::CiLight, Self::Integration];
-
-    /// The word of the file, of ids and of `BITNET_TIER`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CiLight => "ci-light",
-            Self::Integration => "integration",
-        }
-    }
-}
-
-impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -3,7 +3,6 @@
 //! Prompt files are read here; nothing else is opened.
 
 use std::ops::Range;
-use std::path::{Component, Path};
 
 use toml::Spanned;
 
@@ -12,14 +11,15 @@ use super::case::{
     Tokenizer, Tolerance, ToleranceClass, ToleranceOverrides,
 };
 use super::damage::{Damage, ScalarType};
-use super::diagnostic::Diagnostic;
-use super::document::{self, read_text};
 use super::load::lies_inside;
 use super::validate::{Reader, axis, threads_axis};
 use super::wire::{
     WireCase, WireCeilings, WireClass, WireDamage, WireGreedy, WireRelation, WireRename,
     WireTolerance,
 };
+use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::document::{self, read_text};
+use crate::manifest::path::is_plain;
 
 /// Largest prompt file in bytes: far above the context of any model here.
 const MAX_PROMPT_FILE: u64 = 256 * 1024;
@@ -192,15 +192,11 @@ fn texts(reader: &mut Reader<'_>, wire: WireCase) -> Option<Vec<String>> {
 /// Reads a file named by a case. The path is checked before it is joined to anything.
 fn text_file(reader: &mut Reader<'_>, key: &str, path: &Spanned<String>) -> Option<String> {
     let rule = format!("`{key}` is a relative path inside the suites folder");
-    let relative = Path::new(path.get_ref());
-    let plain = !path.get_ref().contains(['\\', '\0', ':'])
-        && !path.get_ref().is_empty()
-        && relative.components().all(|part| matches!(part, Component::Normal(_)));
-    if !plain {
+    if !is_plain(path.get_ref()) {
         reader.problem(path.span(), rule, "only names joined by `/`, no `..`");
         return None;
     }
-    let whole = reader.context.root.join(relative);
+    let whole = reader.context.root.join(path.get_ref());
     if !lies_inside(&whole, reader.context.root) {
         reader.problem(path.span(), rule, "a link leads out of it");
         return None;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::case::{Kind, Suite, ToleranceClass, ToleranceOverrides};
-use super::diagnostic::{Diagnostic, LoadErrors, nearest};
-use super::document::{self, Table};
-use super::name;
 use super::validate::{self, Context};
 use super::wire::WireHead;
+use crate::manifest::diagnostic::{Diagnostic, LoadErrors, nearest};
+use crate::manifest::document::{self, Table};
+use crate::manifest::name;
 use crate::models::ModelLock;
 
 /// A TOML file of the suites folder that is not a suite: it describes engines.

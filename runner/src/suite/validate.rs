@@ -13,10 +13,10 @@ use toml::de::DeValue;
 
 use super::case::{Case, Kind, KnownFailure, Tier, ToleranceClass, ToleranceOverrides, Variant};
 use super::checks;
-use super::diagnostic::{Diagnostic, Source, nearest};
-use super::document::{self, Table};
-use super::name;
 use super::wire::{KEYS, WireCase, WireKnownFailure, WireVariants};
+use crate::manifest::diagnostic::{Diagnostic, Source, nearest};
+use crate::manifest::document::{self, Table};
+use crate::manifest::name;
 use crate::models::ModelLock;
 
 /// Most threads that a variant may ask for.
