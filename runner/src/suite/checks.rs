@@ -7,14 +7,14 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::case::{
-    Check, GreedyPolicy, Kind, Metamorphic, Parity, Prompt, Reject, Relation, SpecialTokens,
+    Bound, Check, GreedyPolicy, Kind, Metamorphic, Parity, Prompt, Reject, Relation, SpecialTokens,
     Tokenizer, Tolerance, ToleranceClass, ToleranceOverrides,
 };
 use super::damage::{Damage, ScalarType};
 use super::load::lies_inside;
 use super::validate::{Reader, axis, threads_axis};
 use super::wire::{
-    WireCase, WireCeilings, WireClass, WireDamage, WireGreedy, WireRelation, WireRename,
+    WireCase, WireClass, WireDamage, WireGreedy, WireRelation, WireRename,
     WireTolerance,
 };
 use crate::manifest::diagnostic::Diagnostic;
@@ -225,48 +225,32 @@ fn tolerance(reader: &mut Reader<'_>, wire: &WireTolerance) -> Tolerance {
         }
         WireTolerance::Ceilings(ceilings) => ceilings,
     };
-    let WireCeilings {
-        class: word,
-        mean_kl,
-        p99_kl,
-        max_kl,
-        p99_nmse,
-        max_nmse,
-        min_raw_cosine,
-        min_centred_cosine,
-        max_slope_deviation,
-        max_ln_perplexity_ratio,
-    } = ceilings.as_ref();
-    let class = class(*word);
-    let value = |limit: &Option<Spanned<f64>>| limit.as_ref().map(|limit| *limit.get_ref());
-    let tightened = ToleranceOverrides {
-        mean_kl: value(mean_kl),
-        p99_kl: value(p99_kl),
-        max_kl: value(max_kl),
-        p99_nmse: value(p99_nmse),
-        max_nmse: value(max_nmse),
-        min_raw_cosine: value(min_raw_cosine),
-        min_centred_cosine: value(min_centred_cosine),
-        max_slope_deviation: value(max_slope_deviation),
-        max_ln_perplexity_ratio: value(max_ln_perplexity_ratio),
-    };
-    let spans = [
-        mean_kl,
-        p99_kl,
-        max_kl,
-        p99_nmse,
-        max_nmse,
-        min_raw_cosine,
-        min_centred_cosine,
-        max_slope_deviation,
-        max_ln_perplexity_ratio,
-    ]
-    .map(|limit| limit.as_ref().map(Spanned::span));
+    let class = class(ceilings.class);
+    let mut tightened = ToleranceOverrides::default();
+    // In the order of `ToleranceOverrides::entries`.
+    let limits: [(&Option<Spanned<f64>>, &mut Option<f64>); 9] = [
+        (&ceilings.mean_kl, &mut tightened.mean_kl),
+        (&ceilings.p99_kl, &mut tightened.p99_kl),
+        (&ceilings.max_kl, &mut tightened.max_kl),
+        (&ceilings.p99_nmse, &mut tightened.p99_nmse),
+        (&ceilings.max_nmse, &mut tightened.max_nmse),
+        (&ceilings.min_raw_cosine, &mut tightened.min_raw_cosine),
+        (&ceilings.min_centred_cosine, &mut tightened.min_centred_cosine),
+        (&ceilings.max_slope_deviation, &mut tightened.max_slope_deviation),
+        (&ceilings.max_ln_perplexity_ratio, &mut tightened.max_ln_perplexity_ratio),
+    ];
+    let spans = limits.map(|(wire, limit)| {
+        *limit = wire.as_ref().map(|value| *value.get_ref());
+        wire.as_ref().map(Spanned::span)
+    });
     let looser = tightened.looser_than(&(reader.context.ceilings)(class));
-    for ((key, _, asked), span) in tightened.entries().into_iter().zip(spans) {
+    for ((key, bound, asked), span) in tightened.entries().into_iter().zip(spans) {
         let (Some(asked), Some(span)) = (asked, span) else { continue };
         if !asked.is_finite() || asked < 0.0 {
             let rule = format!("`{key}` is a finite number and not negative");
+            reader.problem(span, rule, format!("this is {asked}"));
+        } else if bound == Bound::Floor && asked > 1.0 {
+            let rule = format!("`{key}` is at most 1: no cosine is larger");
             reader.problem(span, rule, format!("this is {asked}"));
         } else if let Some((_, limit)) = looser.iter().find(|(loose, _)| *loose == key) {
             let rule = format!("a tolerance may only be tighter than its class `{}`", class.name());

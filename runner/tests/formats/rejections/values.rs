@@ -1,6 +1,6 @@
 //! Rules about tolerances and variants, broken: the place, the words, the next step.
 
-use bitnet_runner::suite::case::Check;
+use bitnet_runner::suite::case::{Check, ToleranceOverrides};
 
 use crate::project::{GOOD, HEAD, one, refused, says_only};
 
@@ -37,6 +37,25 @@ fn tolerances_are_finite_and_only_tighter() {
         &with("{ class = \"same-numerics\", min-raw-cosine = 0.9 }"),
         &["a tolerance may only be tighter", "the class has min-raw-cosine = 0.99"],
     );
+    for (key, column) in [("min-raw-cosine", 57), ("min-centred-cosine", 61)] {
+        says_only(
+            &with(&format!("{{ class = \"same-numerics\", {key} = 1.5 }}")),
+            &[
+                &format!("error: `{key}` is at most 1: no cosine is larger"),
+                &format!("--> suites/x.toml:10:{column}"),
+                "^^^ this is 1.5",
+            ],
+        );
+    }
+    for (key, _, _) in ToleranceOverrides::default().entries() {
+        says_only(
+            &with(&format!("{{ class = \"self\", {key} = -1.0 }}")),
+            &[
+                &format!("error: `{key}` is a finite number and not negative"),
+                &format!("--> suites/x.toml:10:{}", 34 + key.len()),
+            ],
+        );
+    }
     says_only(
         &with("{ mean-kl = 1e-9 }"),
         &["error: `tolerance` needs the key `class`", "--> suites/x.toml:10:13"],
