@@ -182,7 +182,8 @@ pub struct Metamorphic {
     pub special: SpecialTokens,
     /// What must not change the logits.
     pub relation: Relation,
-    /// How near the logits must be.
+    /// How near the logits must be; [`Relation::RepeatRun`] and [`Relation::FreshCache`] demand
+    /// equal bits whatever it says.
     pub tolerance: Tolerance,
 }
 
@@ -195,7 +196,7 @@ pub enum Relation {
     RepeatRun,
     /// The first half of the ids alone gives the first rows of the whole.
     CausalPrefix,
-    /// A model that has just computed `after` gives what a newly opened one gives.
+    /// A model that has just computed `after` gives the bits that a newly opened one gives.
     FreshCache {
         /// The earlier prompt; never empty.
         after: String,

@@ -69,7 +69,7 @@ pub(super) struct WireCase {
     /// Greedy steps after the prompt, 0 to 4 096; 0 compares the prompt's logits only.
     #[schemars(with = "u32", range(max = 4096))]
     pub steps: Option<Spanned<i64>>,
-    /// How near is near enough: a class, or a class with ceilings made tighter. Metamorphic cases default to `self`.
+    /// How near is near enough: a class, or a class with ceilings made tighter. Metamorphic cases default to `self`; with `repeat-run` and `fresh-cache`, which demand equal bits, a case states none.
     #[schemars(with = "WireTolerance")]
     pub tolerance: Option<Spanned<WireTolerance>>,
     /// What a first differing greedy id means. Default `margin`.
@@ -290,7 +290,7 @@ pub(super) enum WireRelation {
     RepeatRun,
     /// The first half alone gives the first rows of the whole.
     CausalPrefix,
-    /// A model that has just computed something else gives what a newly opened one gives.
+    /// A model that has just computed something else gives the bits that a newly opened one gives.
     FreshCache(WireFreshCache),
     /// Each number of threads gives what the first one gives; at least two.
     #[schemars(with = "Vec<u32>")]
@@ -298,6 +298,18 @@ pub(super) enum WireRelation {
     /// Each instruction set gives what the first one gives; at least two.
     #[schemars(with = "Vec<WireIsa>")]
     Isa(Spanned<Vec<Spanned<WireIsa>>>),
+}
+
+impl WireRelation {
+    /// The relations between two equal computations, which no tolerance softens.
+    pub fn demands_equal_bits(&self) -> bool {
+        match self {
+            Self::RepeatRun | Self::FreshCache(_) => true,
+            Self::PrefillEqualsSteps | Self::CausalPrefix | Self::Threads(_) | Self::Isa(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// What the model computes before the prompt.

@@ -51,6 +51,18 @@ fn the_other_kinds_have_their_rules() {
         ),
         &["error: a relation over `isa` sets it itself", "--> suites/x.toml:9:12"],
     );
+    for relation in ["\"repeat-run\"", "{ fresh-cache = { after = \"y\" } }"] {
+        let case = format!("prompt = \"x\"\ntolerance = \"self\"\nrelation = {relation}\n");
+        says_only(
+            &of("metamorphic", &case),
+            &[
+                "error: a relation that demands equal bits takes no `tolerance`",
+                "--> suites/x.toml:9:1",
+                "^^^^^^^^^ it would be ignored",
+                "the relation",
+            ],
+        );
+    }
     says_only(
         &of("metamorphic", "prompt = \"x\"\nrelation = { fresh-cache = { after = \"\" } }\n"),
         &["error: `after` says nothing", "--> suites/x.toml:9:38"],
