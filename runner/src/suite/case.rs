@@ -80,7 +80,8 @@ pub struct Case {
     pub tier: Tier,
     /// Set if the case passes only while it fails.
     pub known_failure: Option<KnownFailure>,
-    /// Limit for one answer of an engine; the runner's own limit if none.
+    /// Limit for one answer of the reference; the runner's own limit if none. The engine under test
+    /// runs inside the runner and has no limit.
     pub timeout: Option<Duration>,
     /// One trial each; a single empty variant if the file names none.
     pub variants: Vec<Variant>,

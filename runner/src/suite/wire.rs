@@ -47,7 +47,7 @@ pub(super) struct WireCase {
     /// One trial for each combination: `{ threads = [1, 2], isa = ["scalar"] }`.
     #[schemars(with = "WireVariants")]
     pub variants: Option<Spanned<WireVariants>>,
-    /// Seconds after which an engine that has not answered is killed; 1 to 86 400. The runner's own limit if absent.
+    /// Seconds after which a reference that has not answered is killed; 1 to 86 400. The runner's own limit if absent. The engine under test runs inside the runner and has no limit.
     #[schemars(with = "u32", range(min = 1, max = 86_400))]
     pub timeout_seconds: Option<Spanned<i64>>,
 
@@ -102,6 +102,7 @@ pub(super) struct WireCase {
 pub(super) const KEYS: &[(&str, &[Kind])] = {
     use Kind::{Metamorphic, Parity, Reject, Tokenizer};
     const ALL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject];
+    const ASKS_REFERENCE: &[Kind] = &[Parity, Tokenizer];
     const RUNS: &[Kind] = &[Parity, Metamorphic];
     const READS_TEXT: &[Kind] = &[Parity, Tokenizer, Metamorphic];
     &[
@@ -110,7 +111,7 @@ pub(super) const KEYS: &[(&str, &[Kind])] = {
         ("model", ALL),
         ("tier", ALL),
         ("known-failure", ALL),
-        ("timeout-seconds", ALL),
+        ("timeout-seconds", ASKS_REFERENCE),
         ("variants", RUNS),
         ("prompt", RUNS),
         ("prompt-file", RUNS),

@@ -1,6 +1,6 @@
 //! Rules of single kinds of case, broken: tokenizer, metamorphic, reject.
 
-use crate::project::{HEAD, one, refused, says, says_only};
+use crate::project::{HEAD, one, refused, says, says, says_only};
 
 #[test]
 fn the_other_kinds_have_their_rules() {
@@ -24,6 +24,12 @@ fn the_other_kinds_have_their_rules() {
         &["`variants` is not a key of kind `tokenizer`", "belongs to kind `parity`, `metamorphic`"],
     );
 
+    for kind in ["metamorphic", "reject"] {
+        let message = of(kind, "timeout-seconds = 30\n");
+        let rule = format!("error: `timeout-seconds` is not a key of kind `{kind}`");
+        let label = "^^^^^^^^^^^^^^^ belongs to kind `parity`, `tokenizer`";
+        says(&message, &[&rule, "--> suites/x.toml:8:1", label]);
+    }
     says_only(
         &of("metamorphic", "prompt = \"x\"\n"),
         &["a case of kind `metamorphic` needs the key `relation`"],
