@@ -14,8 +14,7 @@ use super::damage::{Damage, ScalarType};
 use super::load::lies_inside;
 use super::validate::{Reader, axis, threads_axis};
 use super::wire::{
-    WireCase, WireClass, WireDamage, WireGreedy, WireRelation, WireRename,
-    WireTolerance,
+    WireCase, WireClass, WireDamage, WireGreedy, WireRelation, WireRename, WireTolerance,
 };
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::document::{self, read_text};

@@ -1,6 +1,6 @@
 //! Rules about keys and words, broken: what a case must have, may have, and is suggested.
 
-use crate::project::{GOOD, HEAD, one, refused, says, says_only};
+use crate::project::{GOOD, HEAD, refused, says, says_only};
 
 #[test]
 fn misspelt_keys_are_suggested_everywhere() {

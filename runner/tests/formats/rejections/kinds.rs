@@ -1,6 +1,6 @@
 //! Rules of single kinds of case, broken: tokenizer, metamorphic, reject.
 
-use crate::project::{HEAD, one, refused, says, says, says_only};
+use crate::project::{HEAD, refused, says, says_only};
 
 #[test]
 fn the_other_kinds_have_their_rules() {
