@@ -16,6 +16,7 @@ pub mod cmd;
 pub mod compare;
 pub mod escape;
 pub mod exit;
+pub mod manifest;
 pub mod models;
 pub mod report;
 pub mod run;

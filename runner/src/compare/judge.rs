@@ -31,9 +31,6 @@ pub struct ParityInput<'a> {
     pub free_run: Option<&'a [u32]>,
     /// Both tokenisations of the prompt's text, reference first; none when the case gives ids.
     pub tokens: Option<(Tokenised<'a>, Tokenised<'a>)>,
-    /// Self-noise known from other perturbations, joined with what is measured here between each
-    /// engine's prefill and decode path.
-    pub known_noise: Option<&'a NoisePair>,
 }
 
 /// Judges a parity case.
@@ -81,15 +78,6 @@ pub fn judge(input: &ParityInput<'_>, tolerance: &Tolerance) -> Result<Verdict, 
         });
     } else if !test_steps.is_empty() {
         reference_steps.same_shape(&test_steps)?;
-    }
-    if let Some(known) = input.known_noise {
-        verdict.noise = Some(verdict.noise.map_or_else(
-            || known.clone(),
-            |measured| NoisePair {
-                reference: measured.reference.merged(&known.reference),
-                test: measured.test.merged(&known.test),
-            },
-        ));
     }
     let tau = tie_limit(tolerance, verdict.noise.as_ref());
     let greedy = judge_greedy(&reference, &test, None, &tau)?;

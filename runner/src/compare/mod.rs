@@ -2,6 +2,7 @@
 //! file, print nothing and know neither suites nor engines.
 
 mod contract;
+#[cfg(test)]
 mod controls;
 mod error;
 mod explain;
@@ -21,7 +22,8 @@ mod verdict;
 
 pub use crate::escape::piece as escape_piece;
 pub use contract::{Contract, Policy};
-pub use controls::Control;
+#[cfg(test)]
+use controls::Control;
 pub use error::CompareError;
 pub use explain::{damage_in_words, explain, one_line};
 pub use finding::{Finding, Path, Rung, Severity};

@@ -78,18 +78,6 @@ impl NoiseProfile {
     pub fn sigma(&self) -> f64 {
         self.mad_sigma.max(self.pair_p999 / (z_two_sided(0.999) * std::f64::consts::SQRT_2))
     }
-
-    /// Both perturbations together: the larger of each figure.
-    pub fn merged(&self, other: &Self) -> Self {
-        Self {
-            rows: self.rows + other.rows,
-            bit_equal_rows: self.bit_equal_rows + other.bit_equal_rows,
-            mad_sigma: self.mad_sigma.max(other.mad_sigma),
-            pair_p999: self.pair_p999.max(other.pair_p999),
-            p99_kl: self.p99_kl.max(other.p99_kl),
-            p99_nmse: self.p99_nmse.max(other.p99_nmse),
-        }
-    }
 }
 
 /// The self-noise of both engines.

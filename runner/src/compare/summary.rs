@@ -1,5 +1,5 @@
 //! Aggregates the figures of positions into those of a run. Pure over [`RowMetrics`], so that a
-//! receipt's summary can be computed again from its rows; it holds no limit.
+//! summary can be computed again from its rows; it holds no limit.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompareError, Contract, Finding, FreeRun, GreedyReport, Metric, NoisePair, Path, RowMetrics,
-    Rung, Severity, Summary, TokenComparison, Tolerance, gate, summarise,
+    Rung, Severity, Summary, TokenComparison, Tolerance, gate,
 };
 
 /// The result of a comparison in one word.
@@ -105,27 +105,6 @@ impl Verdict {
     /// The finding that fails the case.
     pub fn headline(&self) -> Option<&Finding> {
         self.findings.iter().find(|f| f.severity == Severity::Fail)
-    }
-
-    /// The same verdict derived anew from the raw rows, the greedy reports and the tolerance, for
-    /// checking one that was read from a file. None for ERROR, without rows, when the rows give no
-    /// summary, and when a greedy report does not count the rows' own choices.
-    pub fn recomputed(&self) -> Option<Self> {
-        if self.word == Word::Error || self.paths.is_empty() {
-            return None;
-        }
-        let mut again = self.clone();
-        for path in &mut again.paths {
-            path.summary = summarise(&path.rows)?;
-            let differ = |row: &&RowMetrics| row.reference_top != row.test_top;
-            let places = path.rows.iter().filter(differ).map(|row| row.position);
-            let listed = path.greedy.flips.iter().map(|flip| flip.position);
-            if path.greedy.judged != path.rows.len() || !places.eq(listed) {
-                return None;
-            }
-        }
-        again.conclude();
-        Some(again)
     }
 
     /// Without a measurement.

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::suite::Tier;
-use crate::suite::diagnostic::{Diagnostic, LoadErrors, Source};
-use crate::suite::document::{self, Table};
-use crate::suite::name;
+use crate::manifest::Tier;
+use crate::manifest::diagnostic::{Diagnostic, LoadErrors, Source};
+use crate::manifest::document::{self, Table};
+use crate::manifest::{name, path};
 
 /// The version of the format that this program reads.
 const SCHEMA_VERSION: i64 = 1;
@@ -431,11 +431,7 @@ impl Entry<'_> {
 
     /// A path that stays where it is joined, on every system.
     fn relative(&mut self, key: &str, text: Spanned<String>) -> Option<String> {
-        let path = text.get_ref();
-        let plain = !path.is_empty()
-            && !path.contains(['\\', ':', '\0'])
-            && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-        if !plain {
+        if !path::is_plain(text.get_ref()) {
             let rule = format!("`{key}` is a relative path of names joined by `/`");
             self.problem(text.span(), rule, "no `..`, no absolute path");
             return None;

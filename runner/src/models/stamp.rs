@@ -10,6 +10,8 @@ use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
+pub(super) use crate::manifest::digest::hex;
+
 /// What must be the same for a stamp to hold.
 fn state(metadata: &Metadata) -> String {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -60,11 +62,6 @@ pub(super) fn sha256(path: &Path, mut progress: impl FnMut(u64)) -> io::Result<S
         total += read as u64;
         progress(total);
     }
-}
-
-/// Bytes in lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -51,7 +51,6 @@ pub(super) fn run(
         chosen: &outputs.reference.ids,
         free_run: (parity.steps > 0).then_some(&*outputs.subject.free_run),
         tokens: theirs.as_ref().zip(ours.as_ref()).map(|(a, b)| (a.view(), b.view())),
-        known_noise: None,
     };
     let verdict =
         judge(&input, &tolerance).unwrap_or_else(|error| Verdict::error(&error, &tolerance));

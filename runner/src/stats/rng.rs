@@ -1,4 +1,4 @@
-//! A small seeded generator, so that resampling and synthetic data are the same on every machine.
+//! A small seeded generator, so that synthetic data of tests are the same on every machine.
 //! Not for secrets.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
@@ -29,7 +29,7 @@ impl Rng {
 
     /// Uniform in `0..bound`; `bound` 0 gives 0.
     ///
-    /// Multiply-shift: the bias is below `bound / 2^64`, far under what any resampling can see.
+    /// Multiply-shift: the bias is below `bound / 2^64`, far under what any test can see.
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next_u64()) * bound as u128) >> 64) as usize
     }

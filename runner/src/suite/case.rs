@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use super::damage::Damage;
 
+pub use crate::manifest::Tier;
+
 /// The cases of one file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
@@ -63,35 +65,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// When a case runs; a higher tier runs all lower ones too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tier {
-    /// On every push: models of a few megabytes, no download.
-    CiLight,
-    /// With models of full size.
-    Integration,
-}
-
-impl Tier {
-    /// All tiers, lowest first.
-    pub const ALL: [Self; 2] = [Self::CiLight, Self::Integration];
-
-    /// The word of the file, of ids and of `BITNET_TIER`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CiLight => "ci-light",
-            Self::Integration => "integration",
-        }
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// One case with its variants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
@@ -107,7 +80,8 @@ pub struct Case {
     pub tier: Tier,
     /// Set if the case passes only while it fails.
     pub known_failure: Option<KnownFailure>,
-    /// Limit for one answer of an engine; the runner's own limit if none.
+    /// Limit for one answer of the reference; the runner's own limit if none. The engine under test
+    /// runs inside the runner and has no limit.
     pub timeout: Option<Duration>,
     /// One trial each; a single empty variant if the file names none.
     pub variants: Vec<Variant>,
@@ -209,7 +183,8 @@ pub struct Metamorphic {
     pub special: SpecialTokens,
     /// What must not change the logits.
     pub relation: Relation,
-    /// How near the logits must be.
+    /// How near the logits must be; [`Relation::RepeatRun`] and [`Relation::FreshCache`] demand
+    /// equal bits whatever it says.
     pub tolerance: Tolerance,
 }
 
@@ -222,7 +197,7 @@ pub enum Relation {
     RepeatRun,
     /// The first half of the ids alone gives the first rows of the whole.
     CausalPrefix,
-    /// A model that has just computed `after` gives what a newly opened one gives.
+    /// A model that has just computed `after` gives the bits that a newly opened one gives.
     FreshCache {
         /// The earlier prompt; never empty.
         after: String,

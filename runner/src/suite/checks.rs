@@ -3,23 +3,22 @@
 //! Prompt files are read here; nothing else is opened.
 
 use std::ops::Range;
-use std::path::{Component, Path};
 
 use toml::Spanned;
 
 use super::case::{
-    Check, GreedyPolicy, Kind, Metamorphic, Parity, Prompt, Reject, Relation, SpecialTokens,
+    Bound, Check, GreedyPolicy, Kind, Metamorphic, Parity, Prompt, Reject, Relation, SpecialTokens,
     Tokenizer, Tolerance, ToleranceClass, ToleranceOverrides,
 };
 use super::damage::{Damage, ScalarType};
-use super::diagnostic::Diagnostic;
-use super::document::{self, read_text};
 use super::load::lies_inside;
 use super::validate::{Reader, axis, threads_axis};
 use super::wire::{
-    WireCase, WireCeilings, WireClass, WireDamage, WireGreedy, WireRelation, WireRename,
-    WireTolerance,
+    WireCase, WireClass, WireDamage, WireGreedy, WireRelation, WireRename, WireTolerance,
 };
+use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::document::{self, read_text};
+use crate::manifest::path::is_plain;
 
 /// Largest prompt file in bytes: far above the context of any model here.
 const MAX_PROMPT_FILE: u64 = 256 * 1024;
@@ -192,15 +191,11 @@ fn texts(reader: &mut Reader<'_>, wire: WireCase) -> Option<Vec<String>> {
 /// Reads a file named by a case. The path is checked before it is joined to anything.
 fn text_file(reader: &mut Reader<'_>, key: &str, path: &Spanned<String>) -> Option<String> {
     let rule = format!("`{key}` is a relative path inside the suites folder");
-    let relative = Path::new(path.get_ref());
-    let plain = !path.get_ref().contains(['\\', '\0', ':'])
-        && !path.get_ref().is_empty()
-        && relative.components().all(|part| matches!(part, Component::Normal(_)));
-    if !plain {
+    if !is_plain(path.get_ref()) {
         reader.problem(path.span(), rule, "only names joined by `/`, no `..`");
         return None;
     }
-    let whole = reader.context.root.join(relative);
+    let whole = reader.context.root.join(path.get_ref());
     if !lies_inside(&whole, reader.context.root) {
         reader.problem(path.span(), rule, "a link leads out of it");
         return None;
@@ -229,48 +224,32 @@ fn tolerance(reader: &mut Reader<'_>, wire: &WireTolerance) -> Tolerance {
         }
         WireTolerance::Ceilings(ceilings) => ceilings,
     };
-    let WireCeilings {
-        class: word,
-        mean_kl,
-        p99_kl,
-        max_kl,
-        p99_nmse,
-        max_nmse,
-        min_raw_cosine,
-        min_centred_cosine,
-        max_slope_deviation,
-        max_ln_perplexity_ratio,
-    } = ceilings.as_ref();
-    let class = class(*word);
-    let value = |limit: &Option<Spanned<f64>>| limit.as_ref().map(|limit| *limit.get_ref());
-    let tightened = ToleranceOverrides {
-        mean_kl: value(mean_kl),
-        p99_kl: value(p99_kl),
-        max_kl: value(max_kl),
-        p99_nmse: value(p99_nmse),
-        max_nmse: value(max_nmse),
-        min_raw_cosine: value(min_raw_cosine),
-        min_centred_cosine: value(min_centred_cosine),
-        max_slope_deviation: value(max_slope_deviation),
-        max_ln_perplexity_ratio: value(max_ln_perplexity_ratio),
-    };
-    let spans = [
-        mean_kl,
-        p99_kl,
-        max_kl,
-        p99_nmse,
-        max_nmse,
-        min_raw_cosine,
-        min_centred_cosine,
-        max_slope_deviation,
-        max_ln_perplexity_ratio,
-    ]
-    .map(|limit| limit.as_ref().map(Spanned::span));
+    let class = class(ceilings.class);
+    let mut tightened = ToleranceOverrides::default();
+    // In the order of `ToleranceOverrides::entries`.
+    let limits: [(&Option<Spanned<f64>>, &mut Option<f64>); 9] = [
+        (&ceilings.mean_kl, &mut tightened.mean_kl),
+        (&ceilings.p99_kl, &mut tightened.p99_kl),
+        (&ceilings.max_kl, &mut tightened.max_kl),
+        (&ceilings.p99_nmse, &mut tightened.p99_nmse),
+        (&ceilings.max_nmse, &mut tightened.max_nmse),
+        (&ceilings.min_raw_cosine, &mut tightened.min_raw_cosine),
+        (&ceilings.min_centred_cosine, &mut tightened.min_centred_cosine),
+        (&ceilings.max_slope_deviation, &mut tightened.max_slope_deviation),
+        (&ceilings.max_ln_perplexity_ratio, &mut tightened.max_ln_perplexity_ratio),
+    ];
+    let spans = limits.map(|(wire, limit)| {
+        *limit = wire.as_ref().map(|value| *value.get_ref());
+        wire.as_ref().map(Spanned::span)
+    });
     let looser = tightened.looser_than(&(reader.context.ceilings)(class));
-    for ((key, _, asked), span) in tightened.entries().into_iter().zip(spans) {
+    for ((key, bound, asked), span) in tightened.entries().into_iter().zip(spans) {
         let (Some(asked), Some(span)) = (asked, span) else { continue };
         if !asked.is_finite() || asked < 0.0 {
             let rule = format!("`{key}` is a finite number and not negative");
+            reader.problem(span, rule, format!("this is {asked}"));
+        } else if bound == Bound::Floor && asked > 1.0 {
+            let rule = format!("`{key}` is at most 1: no cosine is larger");
             reader.problem(span, rule, format!("this is {asked}"));
         } else if let Some((_, limit)) = looser.iter().find(|(loose, _)| *loose == key) {
             let rule = format!("a tolerance may only be tighter than its class `{}`", class.name());

@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::case::{Kind, Suite, ToleranceClass, ToleranceOverrides};
-use super::diagnostic::{Diagnostic, LoadErrors, nearest};
-use super::document::{self, Table};
-use super::name;
 use super::validate::{self, Context};
 use super::wire::WireHead;
+use crate::manifest::diagnostic::{Diagnostic, LoadErrors, nearest};
+use crate::manifest::document::{self, Table};
+use crate::manifest::name;
 use crate::models::ModelLock;
-
-/// A TOML file of the suites folder that is not a suite: it describes engines.
-pub const NOT_A_SUITE: &str = "engines.toml";
 
 /// Kinds that later versions will know; a file with one is refused, never skipped.
 const LATER_KINDS: [&str; 2] = ["quantization", "bench"];
@@ -78,7 +75,6 @@ fn discover(root: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in found {
         match entry {
-            Ok(path) if path.file_name().is_some_and(|name| name == NOT_A_SUITE) => {}
             Ok(path) if is_directly_in(&path, root) => paths.push(path),
             Ok(path) => problems.push(Diagnostic::of_file(
                 path.display().to_string(),

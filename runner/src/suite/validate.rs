@@ -13,10 +13,10 @@ use toml::de::DeValue;
 
 use super::case::{Case, Kind, KnownFailure, Tier, ToleranceClass, ToleranceOverrides, Variant};
 use super::checks;
-use super::diagnostic::{Diagnostic, Source, nearest};
-use super::document::{self, Table};
-use super::name;
 use super::wire::{KEYS, WireCase, WireKnownFailure, WireVariants};
+use crate::manifest::diagnostic::{Diagnostic, Source, nearest};
+use crate::manifest::document::{self, Table};
+use crate::manifest::name;
 use crate::models::ModelLock;
 
 /// Most threads that a variant may ask for.
@@ -207,9 +207,17 @@ fn case<'t>(
         );
         reader.problems.push(problem.with_context(tokens.span(), "the ids"));
     }
+    let own_tolerance = own.get_key_value("tolerance").map(|(key, _)| key.span());
     let table = with_defaults(own, &defaults.table);
     let (wire, _) = document::wire::<WireCase>(context.source, &table, "a case", reader.problems);
     reader.readable &= reader.problems.len() == before;
+    if let (Some(tolerance), Some(relation)) = (own_tolerance, &wire.relation)
+        && relation.get_ref().demands_equal_bits()
+    {
+        let rule = "a relation that demands equal bits takes no `tolerance`";
+        let problem = Diagnostic::new(context.source, tolerance, rule, "it would be ignored");
+        reader.problems.push(problem.with_context(relation.span(), "the relation"));
+    }
     let common = Common::read(&mut reader, &wire, names);
     let check = checks::read(&mut reader, wire);
     let Common { name, analysis, model, tier, known_failure, timeout, variants } = common?;

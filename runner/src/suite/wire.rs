@@ -47,7 +47,7 @@ pub(super) struct WireCase {
     /// One trial for each combination: `{ threads = [1, 2], isa = ["scalar"] }`.
     #[schemars(with = "WireVariants")]
     pub variants: Option<Spanned<WireVariants>>,
-    /// Seconds after which an engine that has not answered is killed; 1 to 86 400. The runner's own limit if absent.
+    /// Seconds after which a reference that has not answered is killed; 1 to 86 400. The runner's own limit if absent. The engine under test runs inside the runner and has no limit.
     #[schemars(with = "u32", range(min = 1, max = 86_400))]
     pub timeout_seconds: Option<Spanned<i64>>,
 
@@ -69,7 +69,7 @@ pub(super) struct WireCase {
     /// Greedy steps after the prompt, 0 to 4 096; 0 compares the prompt's logits only.
     #[schemars(with = "u32", range(max = 4096))]
     pub steps: Option<Spanned<i64>>,
-    /// How near is near enough: a class, or a class with ceilings made tighter. Metamorphic cases default to `self`.
+    /// How near is near enough: a class, or a class with ceilings made tighter. Metamorphic cases default to `self`; with `repeat-run` and `fresh-cache`, which demand equal bits, a case states none.
     #[schemars(with = "WireTolerance")]
     pub tolerance: Option<Spanned<WireTolerance>>,
     /// What a first differing greedy id means. Default `margin`.
@@ -102,6 +102,7 @@ pub(super) struct WireCase {
 pub(super) const KEYS: &[(&str, &[Kind])] = {
     use Kind::{Metamorphic, Parity, Reject, Tokenizer};
     const ALL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject];
+    const ASKS_REFERENCE: &[Kind] = &[Parity, Tokenizer];
     const RUNS: &[Kind] = &[Parity, Metamorphic];
     const READS_TEXT: &[Kind] = &[Parity, Tokenizer, Metamorphic];
     &[
@@ -110,7 +111,7 @@ pub(super) const KEYS: &[(&str, &[Kind])] = {
         ("model", ALL),
         ("tier", ALL),
         ("known-failure", ALL),
-        ("timeout-seconds", ALL),
+        ("timeout-seconds", ASKS_REFERENCE),
         ("variants", RUNS),
         ("prompt", RUNS),
         ("prompt-file", RUNS),
@@ -290,7 +291,7 @@ pub(super) enum WireRelation {
     RepeatRun,
     /// The first half alone gives the first rows of the whole.
     CausalPrefix,
-    /// A model that has just computed something else gives what a newly opened one gives.
+    /// A model that has just computed something else gives the bits that a newly opened one gives.
     FreshCache(WireFreshCache),
     /// Each number of threads gives what the first one gives; at least two.
     #[schemars(with = "Vec<u32>")]
@@ -298,6 +299,18 @@ pub(super) enum WireRelation {
     /// Each instruction set gives what the first one gives; at least two.
     #[schemars(with = "Vec<WireIsa>")]
     Isa(Spanned<Vec<Spanned<WireIsa>>>),
+}
+
+impl WireRelation {
+    /// The relations between two equal computations, which no tolerance softens.
+    pub fn demands_equal_bits(&self) -> bool {
+        match self {
+            Self::RepeatRun | Self::FreshCache(_) => true,
+            Self::PrefillEqualsSteps | Self::CausalPrefix | Self::Threads(_) | Self::Isa(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// What the model computes before the prompt.

@@ -4,26 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use bitnet_runner::models::ModelLock;
+pub use bitnet_runner::run::ceilings;
 use bitnet_runner::suite;
-use bitnet_runner::suite::case::{Suite, ToleranceClass, ToleranceOverrides};
-
-/// The contract table of the project in the form that `load` asks for.
-pub fn ceilings(class: ToleranceClass) -> ToleranceOverrides {
-    let table = |mean_kl, p99_kl, max_kl, p99_nmse, min_centred_cosine| ToleranceOverrides {
-        mean_kl: Some(mean_kl),
-        p99_kl: Some(p99_kl),
-        max_kl: Some(max_kl),
-        p99_nmse: Some(p99_nmse),
-        min_centred_cosine: Some(min_centred_cosine),
-        min_raw_cosine: Some(0.99),
-        ..Default::default()
-    };
-    match class {
-        ToleranceClass::Self_ => table(1e-6, 1e-5, 1e-4, 1e-6, 0.999_999),
-        ToleranceClass::SameNumerics => table(1e-3, 1e-2, 0.1, 1e-3, 0.999),
-        ToleranceClass::CrossNumerics => table(1e-2, 0.1, 0.5, 2e-2, 0.99),
-    }
-}
+use bitnet_runner::suite::case::Suite;
 
 pub const LOCK: &str = r#"schema_version = 1
 

@@ -149,17 +149,6 @@ fn noise_in_a_few_rows_is_not_lost_in_the_median() {
 }
 
 #[test]
-fn merging_profiles_keeps_the_worse_figure() {
-    let a = logits(500, 20, 24);
-    let b = noisy(&a, 0.01, 25);
-    let c = noisy(&a, 0.03, 26);
-    let small = NoiseProfile::measure(&rows(&a, 500), &rows(&b, 500)).unwrap();
-    let large = NoiseProfile::measure(&rows(&a, 500), &rows(&c, 500)).unwrap();
-    let merged = small.merged(&large);
-    assert_eq!((merged.mad_sigma, merged.p99_kl, merged.rows), (large.mad_sigma, large.p99_kl, 40));
-}
-
-#[test]
 fn the_free_run_is_held_against_the_tests_own_logits() {
     let t = [1.0f32, 2.0, 0.0, 3.0, 3.0, 0.0];
     let judge = |free: &[u32]| judge_free_run(&rows(&t, 3), &[1, 0], free, &noise(0.0)).unwrap();

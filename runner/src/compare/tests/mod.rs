@@ -109,7 +109,6 @@ impl Case {
             chosen: &self.chosen,
             free_run: None,
             tokens: None,
-            known_noise: None,
         }
     }
 

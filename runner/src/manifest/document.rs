@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Deserializer};
 
 use super::diagnostic::{Diagnostic, Source, nearest};
+use super::digest::hex;
 use super::syntax;
 
 /// Largest TOML file in bytes; a hand-written suite stays far below.
@@ -32,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<Arc<Source>, Vec<Diagnostic>> {
 
 /// SHA-256 of the bytes that were parsed, in lower-case hex.
 pub(crate) fn sha256(source: &Source) -> String {
-    Sha256::digest(source.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(source.text.as_bytes()))
 }
 
 /// Reads a regular file of UTF-8 text with at most `limit` bytes; the error is a sentence.

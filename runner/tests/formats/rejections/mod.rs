@@ -1,0 +1,7 @@
+//! Every rule of suite files, broken: the place, the words, the next step.
+
+mod files;
+mod keys;
+mod kinds;
+mod messages;
+mod values;
