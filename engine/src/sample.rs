@@ -1,6 +1,6 @@
 //! From logits to a token: greedy, or seeded random after top-k, top-p, min-p and temperature.
 //!
-//! In this order, which is llama.cpp's (`common_sampler`): temperature changes how often the kept
+//! In this order, which is llama.cpp's (`common/common.h`): temperature changes how often the kept
 //! ids are drawn, never which ids are kept.
 //! Same logits, same options, same seed: same token, on every machine. It reads no model.
 

@@ -188,7 +188,7 @@ impl TensorReader<'_> {
         let bytes = self.file.data(&self.file.tensors()[index]);
         let (codes, tail) = bytes.split_at(bytes.len() - i2_s::TAIL_BYTES);
         let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
-        // Every writer takes the mean or the maximum of magnitudes: never 0, never below.
+        // A scale of 0 wipes the matrix out, one below turns all its signs.
         if !(scale.is_finite() && scale > 0.0) {
             return Err(ModelError::Scale { name: name.to_owned(), found: scale });
         }
