@@ -42,7 +42,12 @@ pub fn no_key(name: &str) -> Edit {
 /// A tensor of this type and shape, of zeros.
 pub fn zeros(name: &str, tensor_type: TensorType, dims: &[usize]) -> Edit {
     let size = tensor_type.tensor_bytes(dims).expect("a good shape");
-    tensor(name, tensor_type, dims, vec![0; size])
+    let mut bytes = vec![0; size];
+    if tensor_type == TensorType::I2S {
+        // A scale of 0 is refused for its own sake.
+        bytes[size - 32..size - 28].copy_from_slice(&1f32.to_le_bytes());
+    }
+    tensor(name, tensor_type, dims, bytes)
 }
 
 /// A tensor of these bytes.
