@@ -149,6 +149,9 @@ impl Verdict {
         if self.paths.iter().all(|p| p.path == Path::Prefill) {
             untested.push("decode: the case has no steps".to_owned());
         }
+        if self.free_run.is_none() && self.paths.iter().any(|p| p.path == Path::Decode) {
+            untested.push("free run: the test's own continuation was not given".to_owned());
+        }
         if self.noise.is_none() && tolerance.contract() == Contract::SameNumerics {
             untested.push(
                 "self-noise was not measured: only margins of 2 units in the last place count as \

@@ -95,7 +95,13 @@ fn a_free_run_that_contradicts_its_own_logits_fails() {
     let case = Case::equal(1024, 25, 32, 0.0);
     let mut free = case.chosen.clone();
     let same = ParityInput { free_run: Some(&free), ..case.input() };
-    assert_eq!(judge(&same, &Contract::SameNumerics.into()).unwrap().word, Word::Exact);
+    let given = judge(&same, &Contract::SameNumerics.into()).unwrap();
+    assert_eq!(given.word, Word::Exact);
+    let sentence = "free run: the test's own continuation was not given".to_owned();
+    assert!(!given.untested.contains(&sentence), "{:?}", given.untested);
+    assert!(case.judge(Contract::SameNumerics).untested.contains(&sentence));
+    let no_steps = Case::equal(512, 12, 0, 0.0).judge(Contract::SameNumerics);
+    assert!(!no_steps.untested.contains(&sentence), "there is nothing to continue");
     free[9] = (free[9] + 1) % 1024;
     let input = ParityInput { free_run: Some(&free), ..case.input() };
     let verdict = judge(&input, &Contract::SameNumerics.into()).unwrap();
