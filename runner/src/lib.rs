@@ -8,6 +8,7 @@
 //!                              outputs ─► compare (with stats) ─► verdict ─► report
 //! ```
 //!
+//! `manifest` reads TOML for `suite` and `models`; `escape` makes text safe to show for everybody.
 //! `cmd` holds one verb of the `parity` command a file; `tests/suites.rs` is the same run as a
 //! libtest-mimic harness.
 

@@ -104,8 +104,8 @@ pub struct GreedyReport {
     pub near_ties: Option<Rate>,
     /// Smallest margin of the reference's best two tokens at which both still agreed.
     pub smallest_resolved_margin: Option<f64>,
-    /// Probability of at least this many tie flips under the engines' own noise; none when τ is
-    /// fixed, since no noise was measured for it.
+    /// Probability of at least this many tie flips under the engines' own noise, or under the
+    /// rounding that gives the smallest τ where that is more; none when τ is fixed.
     pub flip_probability: Option<f64>,
 }
 

@@ -133,12 +133,13 @@ fn path_result(
 
 fn tie_limit(tolerance: &Tolerance, noise: Option<&NoisePair>) -> Tau {
     let ceiling = tau_max(tolerance);
-    match noise {
-        Some(noise) if tolerance.contract().ties_are_noise() => {
-            Tau::Noise { reference: noise.reference.sigma(), test: noise.test.sigma(), ceiling }
-        }
-        _ => Tau::Fixed(ceiling),
+    if !tolerance.contract().ties_are_noise() {
+        return Tau::Fixed(ceiling);
     }
+    // Noise that was not measured excuses nothing: without any, τ is at its minimum.
+    let (reference, test) =
+        noise.map_or((0.0, 0.0), |noise| (noise.reference.sigma(), noise.test.sigma()));
+    Tau::Noise { reference, test, ceiling }
 }
 
 /// Two runs of one engine that should give the same.
@@ -154,8 +155,8 @@ pub struct SelfInput<'a> {
     pub expected: &'a [f32],
     /// Rows of the other run.
     pub actual: &'a [f32],
-    /// The engine's self-noise from another perturbation than this one. Without it margins up to the
-    /// tolerance's `tau-max` count as ties: the difference judged here must not excuse itself.
+    /// The engine's self-noise from another perturbation than this one: the difference judged here
+    /// must not excuse itself. Without it τ is at its minimum, where ties are noise.
     pub noise: Option<&'a NoiseProfile>,
 }
 

@@ -149,12 +149,15 @@ impl Verdict {
         if self.paths.iter().all(|p| p.path == Path::Prefill) {
             untested.push("decode: the case has no steps".to_owned());
         }
+        if self.free_run.is_none() && self.paths.iter().any(|p| p.path == Path::Decode) {
+            untested.push("free run: the test's own continuation was not given".to_owned());
+        }
         if self.noise.is_none() && tolerance.contract() == Contract::SameNumerics {
-            untested.push(format!(
-                "self-noise was not measured: margins up to {} nat count as ties, and drift is not \
-                 judged",
-                tau_max(tolerance)
-            ));
+            untested.push(
+                "self-noise was not measured: only margins of 2 units in the last place count as \
+                 ties, and drift is not judged"
+                    .to_owned(),
+            );
         }
         // Stable: within a rung, failures before warnings, each in the order of the table.
         findings.sort_by_key(|f| (f.rung, f.severity));

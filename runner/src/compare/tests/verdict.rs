@@ -95,7 +95,13 @@ fn a_free_run_that_contradicts_its_own_logits_fails() {
     let case = Case::equal(1024, 25, 32, 0.0);
     let mut free = case.chosen.clone();
     let same = ParityInput { free_run: Some(&free), ..case.input() };
-    assert_eq!(judge(&same, &Contract::SameNumerics.into()).unwrap().word, Word::Exact);
+    let given = judge(&same, &Contract::SameNumerics.into()).unwrap();
+    assert_eq!(given.word, Word::Exact);
+    let sentence = "free run: the test's own continuation was not given".to_owned();
+    assert!(!given.untested.contains(&sentence), "{:?}", given.untested);
+    assert!(case.judge(Contract::SameNumerics).untested.contains(&sentence));
+    let no_steps = Case::equal(512, 12, 0, 0.0).judge(Contract::SameNumerics);
+    assert!(!no_steps.untested.contains(&sentence), "there is nothing to continue");
     free[9] = (free[9] + 1) % 1024;
     let input = ParityInput { free_run: Some(&free), ..case.input() };
     let verdict = judge(&input, &Contract::SameNumerics.into()).unwrap();
@@ -178,10 +184,45 @@ fn a_relation_may_start_late_and_cannot_excuse_its_own_flips() {
     let verdict = judge_self(&input, SelfRequirement::Within(&same)).unwrap();
     assert_eq!(verdict.word, Word::Diverged);
     assert_eq!(verdict.paths[0].rows[0].position, 10);
-    assert!(verdict.paths[0].greedy.flips.iter().all(|f| f.tau == 0.25));
+    let flips = &verdict.paths[0].greedy.flips;
+    assert!(!flips.is_empty() && flips.iter().all(|f| f.hard && f.tau < 1e-5), "{flips:?}");
     let short = SelfInput { ids: &ids[..29], ..input };
     let error = judge_self(&short, SelfRequirement::BitEqual).unwrap_err().to_string();
     assert!(error.contains("20 rows, but expected 19, one an id from position 10 on"), "{error}");
+}
+
+/// Two candidates 0.05 nat apart that the test sees the other way round, in a case of no steps.
+fn unmeasured_flip(contract: Contract) -> Verdict {
+    let mut case = Case::equal(512, 12, 0, 0.0);
+    let row = &mut case.reference_prefill[4 * 512..5 * 512];
+    let top = best(row) as usize;
+    let other = (top + 7) % 512;
+    row[other] = row[top] - 0.05;
+    case.test_prefill = case.reference_prefill.clone();
+    case.test_prefill.swap(4 * 512 + top, 4 * 512 + other);
+    case.judge(contract)
+}
+
+#[test]
+fn noise_that_was_not_measured_excuses_no_flip() {
+    let verdict = unmeasured_flip(Contract::SameNumerics);
+    assert_eq!(
+        (verdict.word, verdict.rung),
+        (Word::Diverged, Some(Rung::Greedy)),
+        "{}",
+        one_line(&verdict)
+    );
+    let headline = verdict.headline().unwrap();
+    assert_eq!((headline.name.as_str(), headline.position), ("tau", Some(4)));
+    let greedy = &verdict.paths[0].greedy;
+    // One ulp of a float in [8, 16) is 2⁻²⁰ ≈ 1e-6.
+    assert!(greedy.flips[0].hard && greedy.flips[0].tau < 1e-5, "{greedy:?}");
+    assert_eq!(greedy.flip_probability, Some(1.0), "no tie flip, so that any number is likely");
+    // Between different numerics τ was never noise.
+    let cross = unmeasured_flip(Contract::CrossNumerics);
+    assert_eq!(cross.word, Word::TieFlip, "{}", one_line(&cross));
+    assert_eq!(cross.paths[0].greedy.flips[0].tau, 0.25);
+    assert_eq!(cross.paths[0].greedy.flip_probability, None);
 }
 
 #[test]
