@@ -35,6 +35,9 @@ struct Shared {
     panicked: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
+    /// Turns of a waiting loop; none where there are more threads than processors, because a
+    /// spinning thread would then keep the one it waits for from running.
+    spins: u32,
 }
 
 /// The current job. `run` writes it while `running` is 0 and before it raises `generation`; workers
@@ -66,6 +69,7 @@ impl ThreadPool {
     /// # Errors
     /// If the system refuses to start a thread.
     pub fn new(threads: NonZeroUsize) -> std::io::Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let shared = Arc::new(Shared {
             generation: Padded(AtomicUsize::new(0)),
             running: Padded(AtomicUsize::new(0)),
@@ -73,6 +77,7 @@ impl ThreadPool {
             panicked: AtomicBool::new(false),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
+            spins: if threads.get() <= processors { SPINS } else { 0 },
         });
         let mut pool = Self { shared, workers: Vec::new() };
         for index in 1..threads.get() {
@@ -122,7 +127,7 @@ impl ThreadPool {
         let own = catch_unwind(AssertUnwindSafe(|| task(0)));
         let mut spins = 0;
         while shared.running.0.load(Ordering::SeqCst) != 0 {
-            if spins < SPINS {
+            if spins < shared.spins {
                 spins += 1;
                 std::hint::spin_loop();
             } else {
@@ -285,7 +290,7 @@ fn work(shared: &Shared, parked: &AtomicBool, index: usize) {
     loop {
         let mut spins = 0;
         while shared.generation.0.load(Ordering::SeqCst) == seen {
-            if spins < SPINS {
+            if spins < shared.spins {
                 spins += 1;
                 std::hint::spin_loop();
                 continue;

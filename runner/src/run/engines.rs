@@ -21,7 +21,7 @@ pub const REFERENCES: [(&str, &str); 1] = [("bitnet-cpp", "bitnet-cpp-worker")];
 
 /// Positions are asked for in steps of this, so that trials of like length share a session.
 const CONTEXT_STEP: usize = 512;
-/// Seconds for one answer where the case gives none: a 1,600-token prefill takes about five.
+/// Seconds for one answer where the case gives none; the longest ones here take a few.
 const ANSWER_SECONDS: u64 = 300;
 /// Seconds for a worker to introduce itself.
 const HANDSHAKE_SECONDS: u64 = 30;
