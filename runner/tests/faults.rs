@@ -44,6 +44,8 @@ struct Faulty {
     engine: EngineBackend,
     fault: Fault,
     damaged: Option<NamedTempFile>,
+    /// Length of the last prompt, whose last slot is the stale one.
+    prompt_len: usize,
 }
 
 impl Faulty {
@@ -91,10 +93,20 @@ impl Backend for Faulty {
         if let Fault::ShiftedRows = self.fault {
             logits.values.rotate_right(logits.vocab_size);
         }
+        let stale = self.prompt_len.saturating_sub(1);
+        if matches!((self.fault, feed), (Fault::StaleSlot, Feed::Steps)) && stale > 0 {
+            // Rows behind the prompt read the slot, which holds its predecessor's values.
+            let mut read = ids.to_vec();
+            read[stale] = ids[stale - 1];
+            let behind = self.engine.logits(&read, feed)?;
+            let from = self.prompt_len * logits.vocab_size;
+            logits.values[from..].copy_from_slice(&behind.values[from..]);
+        }
         Ok(self.scaled(logits))
     }
 
     fn generate(&mut self, prompt: &[u32], steps: usize) -> Result<Generation, BackendError> {
+        self.prompt_len = prompt.len();
         let run = match (self.fault, prompt) {
             (Fault::StaleSlot, [.., before, _]) if steps > 1 => {
                 let mut run = self.engine.generate(prompt, 1)?;
@@ -139,7 +151,7 @@ fn swapped_tensors(model: &std::path::Path, names: [&str; 2]) -> NamedTempFile {
 }
 
 fn runner(fault: Fault) -> Runner {
-    let subject = Faulty { engine: EngineBackend::new(), fault, damaged: None };
+    let subject = Faulty { engine: EngineBackend::new(), fault, damaged: None, prompt_len: 0 };
     let settings = Settings { allow_skip: false, progress: Box::new(|_| ()) };
     Runner::new(project(), Engines::with_subject(Box::new(subject)), settings)
 }

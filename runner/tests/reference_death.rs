@@ -65,7 +65,7 @@ fn without_a_worker_program_parity_trials_fail_and_say_how_to_get_it() {
     let lonely = Lonely::new();
     let output = lonely.run(&[WITH_REFERENCE, ALONE], false);
     let stdout = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    assert_eq!(output.status.code(), Some(3), "{stdout}");
     let places = [lonely.folder.path().join("bin"), lonely.folder.path().to_owned()]
         .map(|folder| folder.join("bitnet-cpp-worker").display().to_string());
     says(
@@ -124,7 +124,7 @@ fn permission_to_skip_is_given_exactly() {
         command.env_remove("BITNET_WORKER_DIR").env("BITNET_ALLOW_SKIP", value);
         command.args(["run", "--root"]).arg(project_root()).arg("parity::smoke::one-letter");
         let output = command.output().expect("the program runs");
-        assert_eq!(output.status.code(), Some(1), "{value:?}: {}", text(&output.stdout));
+        assert_eq!(output.status.code(), Some(3), "{value:?}: {}", text(&output.stdout));
     }
 }
 
