@@ -155,9 +155,6 @@ pub struct SelfInput<'a> {
     pub expected: &'a [f32],
     /// Rows of the other run.
     pub actual: &'a [f32],
-    /// The engine's self-noise from another perturbation than this one: the difference judged here
-    /// must not excuse itself. Without it τ is at its minimum, where ties are noise.
-    pub noise: Option<&'a NoiseProfile>,
 }
 
 /// How alike two runs of one engine must be.
@@ -195,12 +192,11 @@ pub fn judge_self(
     }
     let rows =
         compare_rows(&expected, &actual, &Targets::of_text(fed.get(1..).unwrap_or_default()))?;
-    let noise = input.noise.map(|own| NoisePair { reference: own.clone(), test: own.clone() });
-    let tau = tie_limit(tolerance, noise.as_ref());
+    // The difference judged here must not excuse itself.
+    let tau = tie_limit(tolerance, None);
     let greedy = judge_greedy(&expected, &actual, None, &tau)?;
     let mut verdict = Verdict::empty(tolerance, first_position);
     verdict.bit_equal_required = bit_equal_required;
-    verdict.noise = noise;
     verdict.paths.push(path_result(Path::Relation, rows, greedy)?);
     verdict.conclude();
     Ok(verdict)

@@ -131,11 +131,6 @@ impl Store {
         Ok(Self { root: base.cache_dir().join("bitnet"), project })
     }
 
-    /// The cache in `root`, for the models of `project`.
-    pub fn at(root: PathBuf, project: PathBuf) -> Self {
-        Self { root, project }
-    }
-
     /// Where the file of `model` is or belongs.
     pub fn place(&self, model: &LockedModel) -> PathBuf {
         match &model.source {

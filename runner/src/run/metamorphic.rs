@@ -154,7 +154,6 @@ impl Compare {
             first_position: 0,
             expected: &expected.values,
             actual,
-            noise: None,
         };
         let verdict = judge_self(&input, requirement)
             .unwrap_or_else(|error| Verdict::error(&error, &self.tolerance));

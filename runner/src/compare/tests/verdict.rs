@@ -154,7 +154,6 @@ fn one_engine_must_repeat_itself() {
         first_position: 0,
         expected: &values,
         actual: &values,
-        noise: None,
     };
     assert_eq!(judge_self(&input, SelfRequirement::BitEqual).unwrap().word, Word::Exact);
     let mut off = values.clone();
@@ -178,7 +177,6 @@ fn a_relation_may_start_late_and_cannot_excuse_its_own_flips() {
         first_position: 10,
         expected: &values,
         actual: &off,
-        noise: None,
     };
     let same = Tolerance::from(Contract::SameNumerics);
     let verdict = judge_self(&input, SelfRequirement::Within(&same)).unwrap();
