@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `quant` and the scalar kernels define every result; other instruction sets give the same bits.
-//! `synth` writes deterministic models to test with.
+//! `synth` writes deterministic models to test with. `escape` makes text safe to show, and `exit` is
+//! the table of exit codes; both serve every program of the project.
 //!
 //! ```no_run
 //! use std::{num::NonZeroUsize, path::Path, sync::Arc};
@@ -23,6 +24,8 @@
 //! # let _ = after_next; Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod escape;
+pub mod exit;
 pub mod gguf;
 pub mod kernels;
 mod memory;

@@ -15,11 +15,11 @@
 pub mod backend;
 pub mod cmd;
 pub mod compare;
-pub mod escape;
-pub mod exit;
 pub mod manifest;
 pub mod models;
 pub mod report;
 pub mod run;
 pub mod stats;
 pub mod suite;
+
+pub use bitnet_engine::{escape, exit};
