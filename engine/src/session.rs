@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use crate::kernels::Dispatched;
 use crate::memory::{OutOfMemory, zeros};
 use crate::model::{Forward, KvCache, LogitsOf, Model, RopeTable, Tap, Workspace};
 use crate::threads::ThreadPool;
@@ -114,6 +115,11 @@ impl Session {
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// The kernels that computed all since the session was opened, and how often each was dispatched.
+    pub fn dispatched(&self) -> impl Iterator<Item = Dispatched> {
+        self.work.dispatch.dispatched()
     }
 
     /// Positions in the cache.

@@ -8,7 +8,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod dispatch;
 mod scalar;
 mod table;
 
+pub(crate) use dispatch::Dispatch;
+pub use dispatch::Dispatched;
 pub use table::{Isa, Kernels};

@@ -203,6 +203,14 @@ fn relu_squared_gate(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// `(gate, up)`: gate becomes silu(gate) · up, with the C library's exponential.
+pub(super) fn silu_gate(gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "rows of one length");
+    for (g, u) in gate.iter_mut().zip(up) {
+        *g = *g / (1.0 + (-*g).exp()) * u;
+    }
+}
+
 fn add(a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "rows of one length");
     for (a, b) in a.iter_mut().zip(b) {

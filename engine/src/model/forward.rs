@@ -13,6 +13,7 @@ use super::linear::Activations;
 use super::loading::Model;
 use super::rope::RopeTable;
 use super::weights::Layer;
+use crate::kernels::Dispatch;
 use crate::memory::{OutOfMemory, zeros};
 use crate::threads::ThreadPool;
 
@@ -61,6 +62,8 @@ pub(crate) struct Workspace {
     up: Vec<f32>,
     activations: Activations,
     attention: Vec<AttentionScratch>,
+    /// The model's kernels, and how often each was used.
+    pub(crate) dispatch: Dispatch,
     /// Positions of one chunk.
     pub(crate) chunk: usize,
 }
@@ -102,6 +105,7 @@ impl Workspace {
             gate: rows(ff)?,
             up: rows(ff)?,
             activations: Activations::new(chunk, width.max(ff))?,
+            dispatch: Dispatch::new(model.kernels),
             attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
             chunk,
         })
@@ -173,21 +177,15 @@ impl Forward<'_> {
         tokens: usize,
         first: usize,
     ) -> bool {
-        let (kernels, config, at) = (self.model.kernels, self.model.config(), Some(index));
+        let (config, at) = (self.model.config(), Some(index));
         let (width, kv) = (config.embedding_length, config.kv_length());
         let size = tokens * width;
-        norm(
-            self.pool,
-            self.model,
-            layer.attn_norm.get(),
-            &self.work.x,
-            &mut self.work.normed[..size],
-        );
+        self.norm_x(layer.attn_norm.get(), size);
         self.report("attn_norm", at, 0, width, |work| &work.normed[..size]);
 
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..size];
-        work.activations.prepare(pool, kernels, x, &layer.attn_q);
+        work.activations.prepare(pool, &mut work.dispatch, x, &layer.attn_q);
         let mut prepared = &layer.attn_q;
         for (matrix, out) in [
             (&layer.attn_q, &mut work.q),
@@ -195,10 +193,10 @@ impl Forward<'_> {
             (&layer.attn_v, &mut work.v),
         ] {
             if !matrix.same_activations(prepared) {
-                work.activations.prepare(pool, kernels, x, matrix);
+                work.activations.prepare(pool, &mut work.dispatch, x, matrix);
                 prepared = matrix;
             }
-            work.activations.multiply(pool, kernels, x, matrix, out);
+            work.activations.multiply(pool, &mut work.dispatch, x, matrix, out);
         }
         self.report("Qcur", at, 0, width, |work| &work.q[..size]);
         self.report("Kcur", at, 0, kv, |work| &work.k[..tokens * kv]);
@@ -229,13 +227,13 @@ impl Forward<'_> {
 
     /// From what attention gives to the residual stream.
     fn attention_output(&mut self, layer: &Layer, index: usize, tokens: usize) {
-        let (kernels, at) = (self.model.kernels, Some(index));
-        let width = self.model.config().embedding_length;
+        let (width, at) = (self.model.config().embedding_length, Some(index));
         let size = tokens * width;
         self.report("kqv_out", at, 0, width, |work| &work.attended[..size]);
         if let Some(weights) = &layer.attn_sub_norm {
             let work = &mut *self.work;
-            norm(self.pool, self.model, weights.get(), &work.attended, &mut work.normed[..size]);
+            let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..size]);
+            norm(self.pool, dispatch, self.model, weights.get(), &work.attended, out);
             self.report("attn_sub_norm", at, 0, width, |work| &work.normed[..size]);
         } else {
             let work = &mut *self.work;
@@ -243,11 +241,17 @@ impl Forward<'_> {
         }
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..size];
-        work.activations.prepare(pool, kernels, x, &layer.attn_output);
-        work.activations.multiply(pool, kernels, x, &layer.attn_output, &mut work.projected);
+        work.activations.prepare(pool, &mut work.dispatch, x, &layer.attn_output);
+        work.activations.multiply(
+            pool,
+            &mut work.dispatch,
+            x,
+            &layer.attn_output,
+            &mut work.projected,
+        );
         self.report("attn_o_out", at, 0, width, |work| &work.projected[..size]);
         let work = &mut *self.work;
-        (kernels.add)(&mut work.x[..size], &work.projected[..size]);
+        work.dispatch.add()(&mut work.x[..size], &work.projected[..size]);
         self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
     }
 
@@ -260,12 +264,14 @@ impl Forward<'_> {
     /// the bits of one id after the other.
     fn attend(&mut self, layer: usize, tokens: Range<usize>, first: usize, finite: bool) {
         let config = self.model.config();
-        let (kernels, cache) = (self.model.kernels, &*self.cache);
+        let cache = &*self.cache;
         let (heads, length) = (config.head_count, config.head_length);
         let group = heads / config.head_count_kv;
         let scale = 1.0 / (length as f32).sqrt();
         let work = &mut *self.work;
-        let (q, scratch) = (&work.q, &mut work.attention);
+        let (q, scratch, dispatch) = (&work.q, &mut work.attention, &mut work.dispatch);
+        let (dot_f32, softmax) = (dispatch.dot_f32(), dispatch.softmax());
+        let (narrow, dot_f16) = (dispatch.narrow_to_f16(), dispatch.dot_f16());
         let out = &mut work.attended[..tokens.len() * heads * length];
         self.pool.for_each_row(out, length, scratch, |scratch, index, out| {
             let (token, head) = (tokens.start + index / heads, index % heads);
@@ -275,12 +281,12 @@ impl Forward<'_> {
             let (scores, weights) = (&mut scratch.scores[..padded], &mut scratch.weights[..padded]);
             let keys = cache.keys(layer, kv_head, positions);
             for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length)) {
-                *score = (kernels.dot_f32)(key, q);
+                *score = dot_f32(key, q);
             }
             scores[positions..].fill(f32::NEG_INFINITY);
-            (kernels.softmax)(scores, scale);
+            softmax(scores, scale);
             // The reference multiplies f16 values with f16 weights.
-            (kernels.narrow_to_f16)(scores, weights);
+            narrow(scores, weights);
             for (i, o) in out.iter_mut().enumerate() {
                 let mut values = cache.values(layer, kv_head, i, padded);
                 if !finite {
@@ -289,45 +295,40 @@ impl Forward<'_> {
                     seen[positions..].fill(f16::ZERO);
                     values = seen;
                 }
-                *o = (kernels.dot_f16)(values, weights);
+                *o = dot_f16(values, weights);
             }
         });
     }
 
     fn feed_forward_block(&mut self, layer: &Layer, index: usize, tokens: usize) {
-        let (kernels, config) = (self.model.kernels, self.model.config());
+        let config = self.model.config();
         let (width, ff, at) = (config.embedding_length, config.feed_forward_length, Some(index));
         let (size, wide) = (tokens * width, tokens * ff);
-        norm(
-            self.pool,
-            self.model,
-            layer.ffn_norm.get(),
-            &self.work.x,
-            &mut self.work.normed[..size],
-        );
+        self.norm_x(layer.ffn_norm.get(), size);
         self.report("ffn_norm", at, 0, width, |work| &work.normed[..size]);
 
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..size];
-        work.activations.prepare(pool, kernels, x, &layer.ffn_up);
-        work.activations.multiply(pool, kernels, x, &layer.ffn_up, &mut work.up);
+        work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_up);
+        work.activations.multiply(pool, &mut work.dispatch, x, &layer.ffn_up, &mut work.up);
         if !layer.ffn_gate.same_activations(&layer.ffn_up) {
-            work.activations.prepare(pool, kernels, x, &layer.ffn_gate);
+            work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_gate);
         }
-        work.activations.multiply(pool, kernels, x, &layer.ffn_gate, &mut work.gate);
+        work.activations.multiply(pool, &mut work.dispatch, x, &layer.ffn_gate, &mut work.gate);
         self.report("ffn_up", at, 0, ff, |work| &work.up[..wide]);
         self.report("ffn_gate", at, 0, ff, |work| &work.gate[..wide]);
 
         let work = &mut *self.work;
         let (gate, up) = (&mut work.gate[..wide], &work.up[..wide]);
         match config.graph.activation {
-            Activation::ReluSquared => (kernels.relu_squared_gate)(gate, up),
-            Activation::Silu => silu_gate(gate, up),
+            Activation::ReluSquared => work.dispatch.relu_squared_gate()(gate, up),
+            Activation::Silu => work.dispatch.silu_gate()(gate, up),
         }
         self.report("ffn_out", at, 0, ff, |work| &work.gate[..wide]);
         if let Some(weights) = &layer.ffn_sub_norm {
             let work = &mut *self.work;
-            norm(self.pool, self.model, weights.get(), &work.gate, &mut work.normed[..wide]);
+            let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..wide]);
+            norm(self.pool, dispatch, self.model, weights.get(), &work.gate, out);
             self.report("ffn_sub_norm", at, 0, ff, |work| &work.normed[..wide]);
         } else {
             let work = &mut *self.work;
@@ -335,38 +336,44 @@ impl Forward<'_> {
         }
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..wide];
-        work.activations.prepare(pool, kernels, x, &layer.ffn_down);
-        work.activations.multiply(pool, kernels, x, &layer.ffn_down, &mut work.projected);
+        work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_down);
+        work.activations.multiply(
+            pool,
+            &mut work.dispatch,
+            x,
+            &layer.ffn_down,
+            &mut work.projected,
+        );
         self.report("ffn_down", at, 0, width, |work| &work.projected[..size]);
         let work = &mut *self.work;
-        (kernels.add)(&mut work.x[..size], &work.projected[..size]);
+        work.dispatch.add()(&mut work.x[..size], &work.projected[..size]);
         self.report("l_out", at, 0, width, |work| &work.x[..size]);
     }
 
     /// Output norm and head of the first `rows` rows.
     fn head(&mut self, rows: usize, logits: &mut [f32]) {
         let model = self.model;
-        let (kernels, width) = (model.kernels, model.config().embedding_length);
+        let width = model.config().embedding_length;
         let vocab_size = model.config().vocab_size;
-        let work = &mut *self.work;
-        norm(
-            self.pool,
-            model,
-            model.weights.output_norm.get(),
-            &work.x,
-            &mut work.normed[..rows * width],
-        );
+        self.norm_x(model.weights.output_norm.get(), rows * width);
         self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
         let matrix = model.weights.output.as_ref().unwrap_or(&model.weights.token_embd);
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..rows * width];
-        work.activations.prepare(pool, kernels, x, matrix);
-        work.activations.multiply(pool, kernels, x, matrix, logits);
+        work.activations.prepare(pool, &mut work.dispatch, x, matrix);
+        work.activations.multiply(pool, &mut work.dispatch, x, matrix, logits);
         if let Some(tap) = &mut self.tap {
             let values = &logits[..rows * vocab_size];
             let (name, columns) = ("result_output", vocab_size);
             tap.tensor(Tensor { name, layer: None, occurrence: 0, columns, values });
         }
+    }
+
+    /// Norms the first `size` values of the residual stream into `normed`.
+    fn norm_x(&mut self, weight: &[f32], size: usize) {
+        let work = &mut *self.work;
+        let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..size]);
+        norm(self.pool, dispatch, self.model, weight, &work.x, out);
     }
 
     fn report(
@@ -384,16 +391,16 @@ impl Forward<'_> {
 }
 
 /// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`.
-fn norm(pool: &mut ThreadPool, model: &Model, weight: &[f32], x: &[f32], out: &mut [f32]) {
-    let (width, eps) = (weight.len(), model.config().rms_epsilon);
+fn norm(
+    pool: &mut ThreadPool,
+    dispatch: &mut Dispatch,
+    model: &Model,
+    weight: &[f32],
+    x: &[f32],
+    out: &mut [f32],
+) {
+    let (width, eps, rms_norm) = (weight.len(), model.config().rms_epsilon, dispatch.rms_norm());
     pool.for_each_row_alone(out, width, |row, out| {
-        (model.kernels.rms_norm)(&x[row * width..][..width], weight, eps, out);
+        rms_norm(&x[row * width..][..width], weight, eps, out);
     });
-}
-
-/// gate becomes silu(gate) · up, with the C library's exponential.
-fn silu_gate(gate: &mut [f32], up: &[f32]) {
-    for (g, u) in gate.iter_mut().zip(up) {
-        *g = *g / (1.0 + (-*g).exp()) * u;
-    }
 }

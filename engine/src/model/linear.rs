@@ -6,9 +6,9 @@
 use half::f16;
 
 use super::weights::{Matrix, MatrixData};
-use crate::kernels::Kernels;
+use crate::kernels::Dispatch;
 use crate::memory::{OutOfMemory, defaults, zeros};
-use crate::quant::activation::{Int8Row, Q8_K_BLOCK, Q8KBlock, quantize_q8_k};
+use crate::quant::activation::{Int8Row, Q8_K_BLOCK, Q8KBlock};
 use crate::quant::q6_k;
 use crate::threads::ThreadPool;
 
@@ -43,7 +43,7 @@ impl Activations {
     pub(crate) fn prepare(
         &mut self,
         pool: &mut ThreadPool,
-        kernels: &Kernels,
+        dispatch: &mut Dispatch,
         x: &[f32],
         matrix: &Matrix,
     ) {
@@ -54,28 +54,31 @@ impl Activations {
                 // Each row's scale travels with its codes: rows are split over the threads as one.
                 let codes = &mut self.codes[..x.len()];
                 let rows = &mut self.rows[..tokens];
+                let quantize = dispatch.quantize_int8();
                 if tokens == 1 {
-                    rows[0] = (kernels.quantize_int8)(x, codes);
+                    rows[0] = quantize(x, codes);
                     return;
                 }
                 let mut pairs: Vec<(&mut [i8], &mut Int8Row)> =
                     codes.chunks_exact_mut(columns).zip(rows).collect();
                 pool.for_each_row_alone(&mut pairs, 1, |token, pair| {
                     let (codes, row) = &mut pair[0];
-                    **row = (kernels.quantize_int8)(&x[token * columns..][..columns], codes);
+                    **row = quantize(&x[token * columns..][..columns], codes);
                 });
             }
             MatrixData::F16(_) => {
                 let halves = &mut self.halves[..x.len()];
+                let narrow = dispatch.narrow_to_f16();
                 pool.for_each_row_alone(halves, columns, |token, out| {
-                    (kernels.narrow_to_f16)(&x[token * columns..][..columns], out);
+                    narrow(&x[token * columns..][..columns], out);
                 });
             }
             MatrixData::Q6K(_) => {
                 let per_row = columns / Q8_K_BLOCK;
                 let blocks = &mut self.blocks[..tokens * per_row];
+                let quantize = dispatch.quantize_q8_k();
                 pool.for_each_row_alone(blocks, per_row, |token, out| {
-                    quantize_q8_k(&x[token * columns..][..columns], out);
+                    quantize(&x[token * columns..][..columns], out);
                 });
             }
             MatrixData::F32(_) => {}
@@ -87,7 +90,7 @@ impl Activations {
     pub(crate) fn multiply(
         &self,
         pool: &mut ThreadPool,
-        kernels: &Kernels,
+        dispatch: &mut Dispatch,
         x: &[f32],
         matrix: &Matrix,
         out: &mut [f32],
@@ -97,31 +100,31 @@ impl Activations {
         let out = &mut out[..tokens * matrix.rows];
         match &matrix.data {
             MatrixData::Ternary { codes, scale } => {
-                self.multiply_ternary(pool, kernels, matrix, codes.get(), *scale, out);
+                self.multiply_ternary(pool, dispatch, matrix, codes.get(), *scale, out);
             }
             MatrixData::F32(weights) => {
-                let weights = weights.get();
+                let (weights, dot_f32) = (weights.get(), dispatch.dot_f32());
                 let dot = |row: usize, token: usize| {
                     let weights = &weights[row * columns..][..columns];
-                    (kernels.dot_f32)(weights, &x[token * columns..][..columns])
+                    dot_f32(weights, &x[token * columns..][..columns])
                 };
                 each_output(pool, matrix.rows, tokens, out, dot);
             }
             MatrixData::F16(weights) => {
-                let weights = weights.get();
+                let (weights, dot_f16) = (weights.get(), dispatch.dot_f16());
                 let dot = |row: usize, token: usize| {
                     let weights = &weights[row * columns..][..columns];
-                    (kernels.dot_f16)(weights, &self.halves[token * columns..][..columns])
+                    dot_f16(weights, &self.halves[token * columns..][..columns])
                 };
                 each_output(pool, matrix.rows, tokens, out, dot);
             }
             MatrixData::Q6K(bytes) => {
                 let per_row = columns / Q8_K_BLOCK;
                 let row_bytes = per_row * q6_k::BLOCK_BYTES;
-                let bytes = bytes.get();
+                let (bytes, dot_q6_k) = (bytes.get(), dispatch.dot_q6_k());
                 let dot = |row: usize, token: usize| {
                     let weights = &bytes[row * row_bytes..][..row_bytes];
-                    (kernels.dot_q6_k)(weights, &self.blocks[token * per_row..][..per_row])
+                    dot_q6_k(weights, &self.blocks[token * per_row..][..per_row])
                 };
                 each_output(pool, matrix.rows, tokens, out, dot);
             }
@@ -131,7 +134,7 @@ impl Activations {
     fn multiply_ternary(
         &self,
         pool: &mut ThreadPool,
-        kernels: &Kernels,
+        dispatch: &mut Dispatch,
         matrix: &Matrix,
         codes: &[u8],
         scale: f32,
@@ -139,6 +142,7 @@ impl Activations {
     ) {
         let (columns, row_bytes) = (matrix.columns, matrix.columns / 4);
         let tokens = out.len() / matrix.rows;
+        let ternary_dots = dispatch.ternary_dots();
         pool.for_each_column_share(out, matrix.rows, ROW_BLOCK, |mut share| {
             let mut sums = [0i32; ROW_BLOCK * TOKEN_BLOCK];
             let range = share.columns();
@@ -149,7 +153,7 @@ impl Activations {
                     let block = TOKEN_BLOCK.min(tokens - token);
                     let x = &self.codes[token * columns..(token + block) * columns];
                     let sums = &mut sums[..count * block];
-                    (kernels.ternary_dots)(rows, columns, x, sums);
+                    ternary_dots(rows, columns, x, sums);
                     for (t, sums) in sums.chunks_exact(count).enumerate() {
                         let row = self.rows[token + t];
                         let out = &mut share.row(token + t)[first - range.start..][..count];

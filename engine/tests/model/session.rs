@@ -1,6 +1,7 @@
 //! What a session promises: the same bits however the work is cut, threaded, vectorised or shared,
 //! and errors that leave it usable.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -269,4 +270,36 @@ fn requests_that_cannot_be_computed() {
     assert_eq!(session.position(), 8);
     session.clear();
     assert!(truth(&mut session, &[1, 2, 3, 4, 5, 6]) == expected, "cleared after being full");
+}
+
+#[test]
+fn the_kernels_that_computed_are_the_ones_that_are_named() {
+    let spec = SynthSpec { weights: WeightType::I2S, embedding: WeightType::F16, ..TINY };
+    let file = synthetic::open(&synthetic::bytes(&spec));
+    for isa in [Isa::Scalar, Isa::best()] {
+        let model = synthetic::load(&file, Kernels::for_isa(isa).expect("is available"));
+        let mut session = Session::new(&model, 8, NonZeroUsize::MIN).expect("a session");
+        assert_eq!(session.dispatched().count(), 0, "nothing was computed");
+        session.step(1).expect("a step");
+        let counts = |session: &Session| -> BTreeMap<&str, u64> {
+            session.dispatched().map(|d| (d.kernel, d.count)).collect()
+        };
+        let layers = model.config().block_count as u64;
+        let truth = BTreeMap::from([
+            ("ternary_dots", 7 * layers),
+            ("quantize_int8", 4 * layers),
+            ("dot_f32", layers),
+            // The head besides the values.
+            ("dot_f16", layers + 1),
+            ("narrow_to_f16", layers + 1),
+            ("rms_norm", 4 * layers + 1),
+            ("softmax", layers),
+            ("relu_squared_gate", layers),
+            ("add", 2 * layers),
+        ]);
+        assert_eq!(counts(&session), truth);
+        assert!(session.dispatched().all(|d| d.isa == isa));
+        session.step(2).expect("a step");
+        assert_eq!(counts(&session)["ternary_dots"], 14 * layers);
+    }
 }
