@@ -9,8 +9,9 @@
 //! ```
 //!
 //! `quant` and the scalar kernels define every result; other instruction sets give the same bits.
-//! `synth` writes deterministic models to test with. `escape` makes text safe to show, and `exit` is
-//! the table of exit codes; both serve every program of the project.
+//! `synth` writes deterministic models to test with. `escape` makes text safe to show, `exit` is the
+//! table of exit codes and `load_error` the text of `error[E10]`; they serve every program of the
+//! project.
 //!
 //! ```no_run
 //! use std::{num::NonZeroUsize, path::Path, sync::Arc};
@@ -28,6 +29,7 @@ pub mod escape;
 pub mod exit;
 pub mod gguf;
 pub mod kernels;
+pub mod load_error;
 mod memory;
 pub mod model;
 pub mod quant;

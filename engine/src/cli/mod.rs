@@ -1,20 +1,56 @@
-//! The verbs of the `bitnet` command, one a file.
+//! The verbs of the `bitnet` command, one a file, and what they share.
+
+mod format;
+mod load;
+mod model_args;
+mod output;
+mod terminal;
+mod text_args;
+mod tokenize;
 
 use bitnet_engine::exit::Exit;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use terminal::{Color, Terminal, TerminalArgs};
 
 /// Runs GGUF models on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "bitnet", version, after_help = Exit::table())]
 struct Cli {
+    #[command(flatten)]
+    terminal: TerminalArgs,
     #[command(subcommand)]
-    command: Command,
+    verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Verb {
+    /// Print the token ids of a text, or the text of ids
+    Tokenize(tokenize::TokenizeArgs),
+}
+
+/// The command line's definition: what parses it, documents it and completes it.
+fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Parses the arguments and executes the verb.
 pub(crate) fn main() -> Exit {
-    match Cli::parse().command {}
+    let color = Color::scan(std::env::args_os());
+    let parsed = command()
+        .color(color.for_clap())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help is asked for and is no error; a reader that has gone needs none.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let terminal = Terminal::new(&cli.terminal);
+    match &cli.verb {
+        Verb::Tokenize(args) => tokenize::execute(args, &terminal),
+    }
 }

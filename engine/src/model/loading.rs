@@ -50,7 +50,7 @@ impl Model {
         kernels: &'static Kernels,
     ) -> Result<Self, ModelError> {
         assert!(config.is_consistent(), "the lengths of {config:?} do not fit together");
-        let tokenizer = tokenizer(file.metadata())?;
+        let tokenizer = read_tokenizer(file.metadata())?;
         let mut reader = TensorReader { file, kernels, used: vec![false; file.tensors().len()] };
         let weights = weights(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
@@ -123,7 +123,11 @@ fn weights(reader: &mut TensorReader<'_>, config: &Config) -> Result<Weights, Mo
     Ok(Weights { token_embd, layers, output_norm, output })
 }
 
-fn tokenizer(metadata: &Metadata) -> Result<Tokenizer, ModelError> {
+/// The vocabulary of a file, of whatever architecture, without its weights.
+///
+/// # Errors
+/// If a key is missing or mistyped, or the vocabulary is unusable.
+pub fn read_tokenizer(metadata: &Metadata) -> Result<Tokenizer, ModelError> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     let id = |name: &str| metadata.optional::<u32>(&key(name));
     let either = |new: &str, old: &str| -> Result<Option<u32>, ModelError> {

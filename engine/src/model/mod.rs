@@ -14,5 +14,5 @@ pub use config::{Activation, Config, Graph, RopeStyle};
 pub use error::ModelError;
 pub(crate) use forward::{Forward, Workspace};
 pub use forward::{LogitsOf, Tap, Tensor};
-pub use loading::Model;
+pub use loading::{Model, read_tokenizer};
 pub(crate) use rope::RopeTable;

@@ -1,0 +1,114 @@
+//! Opens what the flags name: the file, its vocabulary, the model, a session. What cannot be loaded
+//! ends the command with `error[E10]`; nothing is loaded in its place.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bitnet_engine::exit::Exit;
+use bitnet_engine::gguf::GgufFile;
+use bitnet_engine::model::{Config, Model, ModelError};
+use bitnet_engine::session::{Session, SessionError};
+use bitnet_engine::{escape, load_error};
+use indicatif::ProgressBar;
+
+use super::model_args::ModelArgs;
+use super::terminal::Terminal;
+
+/// Loading that takes longer is announced.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A model, and how long it took.
+pub(crate) struct Loaded {
+    /// The model.
+    pub(crate) model: Arc<Model>,
+    /// How long opening and loading took.
+    pub(crate) time: Duration,
+}
+
+/// Loads the model that the flags name, and prints its warnings.
+///
+/// # Errors
+/// [`Exit::ModelLoad`], with `error[E10]` printed, or [`Exit::Environment`] if the processor lacks
+/// the instruction set asked for.
+pub(crate) fn model(args: &ModelArgs, terminal: &Terminal) -> Result<Loaded, Exit> {
+    let kernels = args.kernels().map_err(|why| {
+        terminal.error(why);
+        Exit::Environment
+    })?;
+    let path = &args.file.path;
+    let start = Instant::now();
+    let load = || -> Result<Loaded, ModelError> {
+        let file = Arc::new(GgufFile::open(path)?);
+        let model = Arc::new(Model::load(&file, Config::from_file(&file)?, kernels)?);
+        Ok(Loaded { model, time: start.elapsed() })
+    };
+    let loaded = announced(path, terminal, load).map_err(|e| refused(path, &e, terminal))?;
+    for warning in loaded.model.warnings() {
+        terminal.warning(escape::text(warning));
+    }
+    Ok(loaded)
+}
+
+/// Opens the file without loading a model from it, and prints its warnings.
+///
+/// # Errors
+/// [`Exit::ModelLoad`], with `error[E10]` printed.
+pub(crate) fn file(path: &Path, terminal: &Terminal) -> Result<GgufFile, Exit> {
+    let file = GgufFile::open(path).map_err(|e| refused(path, &e.into(), terminal))?;
+    for warning in file.warnings() {
+        terminal.warning(escape::text(warning));
+    }
+    Ok(file)
+}
+
+/// A session of the context and threads that the flags ask for.
+///
+/// # Errors
+/// [`Exit::Usage`] if the model has fewer positions, [`Exit::Environment`] if the system refuses
+/// memory or a thread; the reason is printed.
+pub(crate) fn session(
+    model: &Arc<Model>,
+    args: &ModelArgs,
+    terminal: &Terminal,
+) -> Result<Session, Exit> {
+    Session::new(model, args.context(model.config()), args.threads()).map_err(|error| {
+        terminal.error(&error);
+        match error {
+            SessionError::Memory { .. } | SessionError::Threads(_) => Exit::Environment,
+            _ => Exit::Usage,
+        }
+    })
+}
+
+/// Prints `error[E10]`.
+pub(crate) fn refused(path: &Path, error: &ModelError, terminal: &Terminal) -> Exit {
+    terminal.report(&load_error::text(path, error, &load_error::next_step(path)));
+    Exit::ModelLoad
+}
+
+/// Runs `load`, telling on standard error that it runs if it takes long.
+fn announced<T>(path: &Path, terminal: &Terminal, load: impl FnOnce() -> T) -> T {
+    let (done, is_done) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let text = format!("loading '{}'", escape::text(&path.display().to_string()));
+            if !terminal.animates() {
+                terminal.note(text);
+                return;
+            }
+            let spinner = ProgressBar::new_spinner().with_message(text);
+            spinner.enable_steady_tick(Duration::from_millis(120));
+            // Ends when the sender is gone, also after a panic.
+            let _ = is_done.recv();
+            spinner.finish_and_clear();
+        });
+        let _done = done;
+        load()
+    })
+}
