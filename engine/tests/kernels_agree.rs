@@ -101,6 +101,11 @@ proptest! {
             (k.relu_squared_gate)(&mut ours, &b);
             (scalar.relu_squared_gate)(&mut truth, &b);
             prop_assert_eq!(bits(&ours), bits(&truth), "relu_squared_gate {}", k.isa);
+            let wide = floats(seed ^ 9, n, 4.0 * spread);
+            let (mut ours, mut truth) = (wide.clone(), wide);
+            (k.silu_gate)(&mut ours, &b);
+            (scalar.silu_gate)(&mut truth, &b);
+            prop_assert_eq!(bits(&ours), bits(&truth), "silu_gate {}", k.isa);
             (k.add)(&mut ours, &b);
             (scalar.add)(&mut truth, &b);
             prop_assert_eq!(bits(&ours), bits(&truth), "add {}", k.isa);

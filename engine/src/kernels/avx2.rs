@@ -32,6 +32,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     rms_norm: |x, w, eps, out| available!(rms_norm(x, w, eps, out)),
     softmax: |scores, scale| available!(softmax(scores, scale)),
     relu_squared_gate: |gate, up| available!(relu_squared_gate(gate, up)),
+    silu_gate: |gate, up| available!(silu_gate(gate, up)),
     add: |a, b| available!(add(a, b)),
 };
 
@@ -375,6 +376,21 @@ fn relu_squared_gate(gate: &mut [f32], up: &[f32]) {
         let positive = if *g > 0.0 { *g } else { 0.0 };
         *g = positive * positive * u;
     }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn silu_gate(gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "rows of one length");
+    let (groups, rest) = gate.as_chunks_mut::<8>();
+    let (up_groups, up_rest) = up.as_chunks::<8>();
+    let one = _mm256_set1_ps(1.0);
+    for (g, u) in groups.iter_mut().zip(up_groups) {
+        let x = load_f32(g);
+        let e = exp(_mm256_sub_ps(_mm256_setzero_ps(), x));
+        let silu = _mm256_div_ps(x, _mm256_add_ps(one, e));
+        store_f32(g, _mm256_mul_ps(silu, load_f32(u)));
+    }
+    scalar::silu_gate_rest(rest, up_rest);
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -3,7 +3,6 @@
 
 use half::f16;
 
-use super::scalar;
 use super::table::{Isa, Kernels};
 use crate::quant::activation::{Int8Row, Q8KBlock, quantize_q8_k};
 
@@ -74,11 +73,11 @@ kernels! {
         rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
         softmax: fn(&mut [f32], f32),
         relu_squared_gate: fn(&mut [f32], &[f32]),
+        silu_gate: fn(&mut [f32], &[f32]),
         add: fn(&mut [f32], &[f32]),
     }
     scalar {
         quantize_q8_k: fn(&[f32], &mut [Q8KBlock]) = quantize_q8_k,
-        silu_gate: fn(&mut [f32], &[f32]) = scalar::silu_gate,
     }
 }
 
@@ -93,12 +92,12 @@ mod tests {
         let add = dispatch.add();
         add(&mut [1.0; 8], &[1.0; 8]);
         dispatch.add();
-        dispatch.silu_gate();
+        dispatch.quantize_q8_k();
         assert_eq!(
             dispatch.dispatched().collect::<Vec<_>>(),
             [
                 Dispatched { isa: Isa::best(), kernel: "add", count: 2 },
-                Dispatched { isa: Isa::Scalar, kernel: "silu_gate", count: 1 },
+                Dispatched { isa: Isa::Scalar, kernel: "quantize_q8_k", count: 1 },
             ]
         );
     }

@@ -24,6 +24,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     rms_norm,
     softmax,
     relu_squared_gate,
+    silu_gate,
     add,
 };
 
@@ -203,9 +204,20 @@ fn relu_squared_gate(gate: &mut [f32], up: &[f32]) {
     }
 }
 
-/// `(gate, up)`: gate becomes silu(gate) · up, with the C library's exponential.
-pub(super) fn silu_gate(gate: &mut [f32], up: &[f32]) {
+/// Whole groups of eight take the vector code's exponential, the rest the C library's, as in the
+/// reference: a row is one call.
+fn silu_gate(gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "rows of one length");
+    let (groups, rest) = gate.as_chunks_mut::<8>();
+    let (up_groups, up_rest) = up.as_chunks::<8>();
+    for (g, u) in groups.as_flattened_mut().iter_mut().zip(up_groups.as_flattened()) {
+        *g = *g / (1.0 + exp(0.0 - *g)) * u;
+    }
+    silu_gate_rest(rest, up_rest);
+}
+
+/// The values behind the last whole group of eight.
+pub(super) fn silu_gate_rest(gate: &mut [f32], up: &[f32]) {
     for (g, u) in gate.iter_mut().zip(up) {
         *g = *g / (1.0 + (-*g).exp()) * u;
     }
@@ -249,6 +261,22 @@ mod tests {
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(exp(200.0), f32::INFINITY);
+    }
+
+    #[test]
+    fn silu_agrees_with_f64_and_vanishes_far_below_zero() {
+        let x: Vec<f32> = (0..85).map(|i| (i as f32 - 42.0) / 3.0).collect();
+        let up: Vec<f32> = (0..85).map(|i| 1.0 + (i % 5) as f32 / 4.0).collect();
+        let mut gate = x.clone();
+        silu_gate(&mut gate, &up);
+        for ((g, x), u) in gate.iter().zip(&x).zip(&up) {
+            let truth = f64::from(*x) / (1.0 + (-f64::from(*x)).exp()) * f64::from(*u);
+            assert!((f64::from(*g) - truth).abs() <= 3e-7 * truth.abs(), "silu({x}) = {g}");
+        }
+        // e^200 is infinite in f32: a whole group and a rest give 0 all the same.
+        let mut gate = [-200.0; 9];
+        silu_gate(&mut gate, &[1.0; 9]);
+        assert_eq!(gate, [0.0; 9]);
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub struct Kernels {
     pub softmax: fn(&mut [f32], f32),
     /// `(gate, up)`: gate becomes relu(gate)² · up.
     pub relu_squared_gate: fn(&mut [f32], &[f32]),
+    /// `(gate, up)`, one row: gate becomes silu(gate) · up, with silu(x) = x / (1 + e^−x).
+    pub silu_gate: fn(&mut [f32], &[f32]),
     /// `(a, b)`: a += b.
     pub add: fn(&mut [f32], &[f32]),
 }

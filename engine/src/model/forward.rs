@@ -320,9 +320,12 @@ impl Forward<'_> {
 
         let work = &mut *self.work;
         let (gate, up) = (&mut work.gate[..wide], &work.up[..wide]);
-        match config.graph.activation {
-            Activation::ReluSquared => work.dispatch.relu_squared_gate()(gate, up),
-            Activation::Silu => work.dispatch.silu_gate()(gate, up),
+        let activate = match config.graph.activation {
+            Activation::ReluSquared => work.dispatch.relu_squared_gate(),
+            Activation::Silu => work.dispatch.silu_gate(),
+        };
+        for (gate, up) in gate.chunks_exact_mut(ff).zip(up.chunks_exact(ff)) {
+            activate(gate, up);
         }
         self.report("ffn_out", at, 0, ff, |work| &work.gate[..wide]);
         if let Some(weights) = &layer.ffn_sub_norm {
