@@ -58,7 +58,7 @@ impl Tokenizer {
             }
         };
         let pre = pre_tokenizer(source, &mut warnings)?;
-        let mut vocabulary = Vocabulary::new(kind, source, &mut warnings)?;
+        let mut vocabulary = Vocabulary::new(kind, pre, source, &mut warnings)?;
         let algorithm = match kind {
             VocabularyKind::ByteLevelBpe => {
                 let merges = source.merges.as_ref().ok_or(TokenizerError::MissingMerges)?;
@@ -74,10 +74,8 @@ impl Tokenizer {
         let add_bos = source.add_bos.unwrap_or(is_sentencepiece || pre.add_bos);
         let add_eos = source.add_eos.unwrap_or(false);
         let ids = vocabulary.ids();
-        let (bos_default, eos_default) = if is_sentencepiece { (1, 2) } else { (11, 11) };
-        let no_id = |flag, key, default| TokenizerError::NoIdToAdd { flag, key, default };
-        let no_bos = no_id("add_bos_token", "bos_token_id", bos_default);
-        let no_eos = no_id("add_eos_token", "eos_token_id", eos_default);
+        let no_bos = TokenizerError::NoIdToAdd { flag: "add_bos_token", key: "bos_token_id" };
+        let no_eos = TokenizerError::NoIdToAdd { flag: "add_eos_token", key: "eos_token_id" };
         Ok(Self {
             add_bos: add_bos.then(|| ids.bos.ok_or(no_bos)).transpose()?,
             add_eos: add_eos.then(|| ids.eos.ok_or(no_eos)).transpose()?,
@@ -262,8 +260,8 @@ impl Tokenizer {
         }
     }
 
-    /// Beginning of text. Without a key in the file, the format's default: 11 for `gpt2`, 1 for
-    /// `llama`.
+    /// Beginning of text. Without a key in the file, the format's default: 11 for `gpt2` (none for
+    /// `chatglm-bpe`), 1 for `llama`.
     pub fn bos(&self) -> Option<u32> {
         self.vocabulary.ids().bos
     }
@@ -314,6 +312,10 @@ impl Tokenizer {
     }
 }
 
+/// bitnet.cpp splits it as Falcon with single digits, llama.cpp as Llama 3, and nothing in the file
+/// tells which of them made it. The models of that name in BitNet encodings run in bitnet.cpp only.
+const CONTESTED: &str = "falcon3";
+
 /// The rules for splitting words. SentencePiece does not split, whatever the file says.
 fn pre_tokenizer(
     source: &VocabularySource<'_>,
@@ -326,9 +328,15 @@ fn pre_tokenizer(
             Ok(PreTokenizer::unnamed())
         }
         Some(name) => {
-            PreTokenizer::named(name).ok_or_else(|| TokenizerError::UnsupportedPreTokenizer {
-                pre: super::error::excerpt(name.as_bytes()),
-                supported: PreTokenizer::names(),
+            if name == CONTESTED {
+                warnings.push(TokenizerWarning::ContestedPreTokenizer);
+            }
+            PreTokenizer::named(name).ok_or_else(|| {
+                let names: Vec<String> = PreTokenizer::names().map(|n| format!("`{n}`")).collect();
+                TokenizerError::UnsupportedPreTokenizer {
+                    pre: super::error::excerpt(name.as_bytes()),
+                    supported: names.join(", "),
+                }
             })
         }
     }

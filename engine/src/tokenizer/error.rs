@@ -117,16 +117,14 @@ pub enum TokenizerError {
     },
     /// The file asks for an id that it does not name.
     #[error(
-        "tokenizer.ggml.{flag} is set, but there is no tokenizer.ggml.{key} and the default id \
-         {default} is outside the vocabulary; convert the model again"
+        "BOS or EOS is to be added (tokenizer.ggml.{flag}), but there is no tokenizer.ggml.{key} and \
+         no default in the vocabulary; convert the model again"
     )]
     NoIdToAdd {
         /// `add_bos_token` or `add_eos_token`.
         flag: &'static str,
         /// `bos_token_id` or `eos_token_id`.
         key: &'static str,
-        /// The id that the format falls back to.
-        default: u32,
     },
     /// An id that the vocabulary does not have.
     #[error("token id {id} at position {position}: the vocabulary has ids below {vocab_size}")]
@@ -166,6 +164,12 @@ pub enum TokenizerWarning {
          does; the model may have been trained with others"
     )]
     MissingPreTokenizer,
+    /// A name that the references read differently.
+    #[error(
+        "tokenizer.ggml.pre is `falcon3`: words are split as bitnet.cpp does, like Falcon's with \
+         single digits; llama.cpp splits them like Llama 3's"
+    )]
+    ContestedPreTokenizer,
     /// A SentencePiece vocabulary without scores merges by position alone.
     #[error("tokenizer.ggml.scores is missing: every score is taken as 0, as the reference does")]
     MissingScores,

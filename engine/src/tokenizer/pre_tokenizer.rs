@@ -4,8 +4,16 @@
 //! from those of the model's own tokenizer.json. They are scanned by hand: one pass per stage, no
 //! backtracking. A stage sees each word of the stage before on its own, so that its look-ahead
 //! ends where the word ends. No word is lost, changed or empty.
+//!
+//! Names that llama.cpp has added since are known where it gives them expressions that it had
+//! then.
 
-use super::unicode::Class;
+mod cased;
+mod cut;
+mod stage;
+mod words;
+
+use stage::Stage;
 
 /// A named way of splitting, with the settings that llama.cpp ties to the name.
 #[derive(Debug, Clone, Copy)]
@@ -16,47 +24,25 @@ pub(crate) struct PreTokenizer {
     pub(super) ignore_merges: bool,
     /// BOS is added unless the file says otherwise.
     pub(super) add_bos: bool,
+    /// Without a key in the file, BOS is the format's default id; if not, there is no BOS.
+    pub(super) default_bos: bool,
     /// Detokenising removes the spaces before punctuation.
     pub(super) clean_up_spaces: bool,
     stages: &'static [Stage],
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Stage {
-    /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
-    Gpt2,
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|`
-    /// ` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
-    Llama3,
-    /// `[\p{P}\$\+<=>\^~\|]+`
-    Punctuation,
-    /// ``[\p{P}\$\+<=>\^~\|`]+``
-    PunctuationOrBacktick,
-    /// `\p{N}+`
-    Numbers,
-    /// `\p{N}`
-    Number,
-    /// `[0-9][0-9][0-9]`
-    ThreeDigits,
-    /// `[\r\n]`
-    LineBreak,
-    /// `\s?\p{L}+`
-    SpacedLetters,
-    /// `\s?\p{P}+`
-    SpacedPunctuation,
-    /// `[一-龥ࠀ-一가-퟿]+`
-    Cjk,
 }
 
 const DEFAULT: PreTokenizer = PreTokenizer {
     name: "default",
     ignore_merges: false,
     add_bos: false,
+    default_bos: true,
     clean_up_spaces: true,
     stages: &[Stage::Punctuation, Stage::Gpt2, Stage::Numbers, Stage::ThreeDigits],
 };
 
 const GPT_2: PreTokenizer = PreTokenizer { name: "gpt-2", stages: &[Stage::Gpt2], ..DEFAULT };
+
+const TRILLION: PreTokenizer = PreTokenizer { name: "trillion", clean_up_spaces: false, ..GPT_2 };
 
 const LLAMA_BPE: PreTokenizer = PreTokenizer {
     name: "llama-bpe",
@@ -66,9 +52,52 @@ const LLAMA_BPE: PreTokenizer = PreTokenizer {
     ..DEFAULT
 };
 
+const DBRX: PreTokenizer = PreTokenizer { name: "dbrx", stages: &[Stage::Llama3], ..DEFAULT };
+
+const CHATGLM: PreTokenizer = PreTokenizer { name: "chatglm-bpe", default_bos: false, ..DBRX };
+
+const STABLELM_2: PreTokenizer =
+    PreTokenizer { name: "stablelm2", stages: &[Stage::Qwen2], ..DEFAULT };
+
+const QWEN_2: PreTokenizer = PreTokenizer { name: "qwen2", clean_up_spaces: false, ..STABLELM_2 };
+
+const TEKKEN: PreTokenizer = PreTokenizer {
+    name: "tekken",
+    ignore_merges: true,
+    add_bos: true,
+    clean_up_spaces: false,
+    stages: &[Stage::Tekken],
+    ..DEFAULT
+};
+
+const STARCODER: PreTokenizer =
+    PreTokenizer { name: "starcoder", stages: &[Stage::Number, Stage::Gpt2], ..DEFAULT };
+
+const SMOLLM: PreTokenizer = PreTokenizer { name: "smollm", clean_up_spaces: false, ..STARCODER };
+
 const FALCON: PreTokenizer = PreTokenizer {
     name: "falcon",
     stages: &[Stage::PunctuationOrBacktick, Stage::Gpt2, Stage::ThreeDigits],
+    ..DEFAULT
+};
+
+const FALCON_3: PreTokenizer = PreTokenizer {
+    name: "falcon3",
+    stages: &[Stage::PunctuationOrBacktick, Stage::Gpt2, Stage::Digit],
+    ..DEFAULT
+};
+
+const DEEPSEEK_LLM: PreTokenizer = PreTokenizer {
+    name: "deepseek-llm",
+    clean_up_spaces: false,
+    stages: &[
+        Stage::LineBreak,
+        Stage::SpacedCasedLetters,
+        Stage::SpacedSigns,
+        Stage::TrailingSpaces,
+        Stage::Cjk,
+        Stage::Numbers,
+    ],
     ..DEFAULT
 };
 
@@ -85,22 +114,69 @@ const DEEPSEEK_CODER: PreTokenizer = PreTokenizer {
     ..DEFAULT
 };
 
-// `falcon3` is left out: bitnet.cpp splits it as Falcon with single digits, mainline llama.cpp as
-// Llama 3, and a name must mean one thing here.
-const NAMES: [(&str, &PreTokenizer); 7] = [
-    ("default", &DEFAULT),
-    ("gpt-2", &GPT_2),
-    ("llama-bpe", &LLAMA_BPE),
-    ("llama3", &LLAMA_BPE),
-    ("llama-v3", &LLAMA_BPE),
-    ("falcon", &FALCON),
-    ("deepseek-coder", &DEEPSEEK_CODER),
+const BLOOM: PreTokenizer =
+    PreTokenizer { name: "bloom", stages: &[Stage::SpacedClauses], ..DEFAULT };
+
+const PORO: PreTokenizer = PreTokenizer { name: "poro-chat", clean_up_spaces: false, ..BLOOM };
+
+const VIKING: PreTokenizer = PreTokenizer {
+    name: "viking",
+    clean_up_spaces: false,
+    stages: &[Stage::SpacedClauses, Stage::Number],
+    ..DEFAULT
+};
+
+const CHAMELEON: PreTokenizer = PreTokenizer {
+    name: "chameleon",
+    add_bos: true,
+    clean_up_spaces: false,
+    stages: &[
+        Stage::Sentinel,
+        Stage::ImageToken,
+        Stage::Indent,
+        Stage::Number,
+        Stage::PunctuationMark,
+        Stage::Gpt2,
+    ],
+    ..DEFAULT
+};
+
+/// Names with the same rules, grouped; the first of a group is that of the rules.
+const GROUPS: [(&PreTokenizer, &[&str]); 19] = [
+    (&DEFAULT, &["default"]),
+    (&LLAMA_BPE, &["llama-bpe", "llama3", "llama-v3", "falcon-h1", "lfm2", "midm-2.0", "pixtral"]),
+    (&DBRX, &["dbrx", "smaug-bpe"]),
+    (&CHATGLM, &["chatglm-bpe", "glm4"]),
+    (
+        &GPT_2,
+        &[
+            "gpt-2", "phi-2", "mpt", "olmo", "jais", "jina-de", "jina-es", "a.x-4.0", "exaone4",
+            "gigachat", "mellum",
+        ],
+    ),
+    (&TRILLION, &["trillion", "granite-docling"]),
+    (&STABLELM_2, &["stablelm2", "megrez"]),
+    (
+        &QWEN_2,
+        &["qwen2", "deepseek-r1-qwen", "f2llmv2", "grok-2", "hunyuan", "kormo", "solar-open"],
+    ),
+    (&TEKKEN, &["tekken"]),
+    (&STARCODER, &["starcoder", "refact", "codeshell", "exaone", "mellum2", "minerva-7b"]),
+    (&SMOLLM, &["smollm", "command-r"]),
+    (&FALCON, &["falcon"]),
+    (&FALCON_3, &["falcon3", "falcon_e"]),
+    (&DEEPSEEK_LLM, &["deepseek-llm"]),
+    (&DEEPSEEK_CODER, &["deepseek-coder"]),
+    (&BLOOM, &["bloom", "gpt3-finnish"]),
+    (&PORO, &["poro-chat"]),
+    (&VIKING, &["viking"]),
+    (&CHAMELEON, &["chameleon"]),
 ];
 
 impl PreTokenizer {
     /// The rules of a name in `tokenizer.ggml.pre`.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, rules)| *rules)
+        GROUPS.iter().find(|(_, names)| names.contains(&name)).map(|(rules, _)| *rules)
     }
 
     /// The rules for a file that names none.
@@ -108,9 +184,9 @@ impl PreTokenizer {
         &DEFAULT
     }
 
-    /// Every supported name, for messages.
-    pub(super) fn names() -> String {
-        NAMES.map(|(name, _)| format!("`{name}`")).join(", ")
+    /// Every supported name, aliases beside each other.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        GROUPS.iter().flat_map(|(_, names)| names.iter().copied())
     }
 
     /// The words of a text; together they are the text.
@@ -125,189 +201,6 @@ impl PreTokenizer {
         }
         words.retain(|word| !word.is_empty());
         words
-    }
-}
-
-impl Stage {
-    fn split<'t>(self, text: &'t str, out: &mut Vec<&'t str>) {
-        match self {
-            Self::Gpt2 => tile(text, gpt2_word, out),
-            Self::Llama3 => tile(text, llama3_word, out),
-            Self::Punctuation => runs(text, is_punctuation, out),
-            Self::PunctuationOrBacktick => runs(text, |c| c == '`' || is_punctuation(c), out),
-            Self::Numbers => runs(text, is_number, out),
-            Self::Number => singles(text, is_number, out),
-            Self::ThreeDigits => three_digits(text, out),
-            Self::LineBreak => singles(text, |c| matches!(c, '\r' | '\n'), out),
-            Self::SpacedLetters => spaced_runs(text, is_letter, out),
-            Self::SpacedPunctuation => {
-                spaced_runs(text, |c| Class::of(c) == Class::Punctuation, out);
-            }
-            Self::Cjk => runs(text, is_cjk, out),
-        }
-    }
-}
-
-fn is_letter(c: char) -> bool {
-    Class::of(c) == Class::Letter
-}
-
-fn is_number(c: char) -> bool {
-    Class::of(c) == Class::Number
-}
-
-fn is_whitespace(c: char) -> bool {
-    Class::of(c) == Class::Whitespace
-}
-
-fn is_punctuation(c: char) -> bool {
-    matches!(c, '$' | '+' | '<' | '=' | '>' | '^' | '~' | '|') || Class::of(c) == Class::Punctuation
-}
-
-/// The class in the expression spans a few space characters, but llama.cpp has replaced those by a
-/// vertical tab before it matches.
-fn is_cjk(c: char) -> bool {
-    matches!(c, '\u{800}'..='\u{9FA5}' | '\u{AC00}'..='\u{D7FF}') && !is_whitespace(c)
-}
-
-/// Bytes of the longest prefix whose characters all satisfy `is`.
-fn prefix(text: &str, is: impl Fn(char) -> bool) -> usize {
-    text.find(|c| !is(c)).unwrap_or(text.len())
-}
-
-/// Cuts off words of the length that `next` tells, which must be at least one character.
-fn tile<'t>(mut text: &'t str, next: impl Fn(&str) -> usize, out: &mut Vec<&'t str>) {
-    while !text.is_empty() {
-        let (word, rest) = text.split_at(next(text));
-        out.push(word);
-        text = rest;
-    }
-}
-
-/// `[class]+` and what lies between.
-fn runs<'t>(text: &'t str, is: impl Fn(char) -> bool, out: &mut Vec<&'t str>) {
-    let next = |rest: &str| match prefix(rest, &is) {
-        0 => prefix(rest, |c| !is(c)),
-        matching => matching,
-    };
-    tile(text, next, out);
-}
-
-/// `[class]` and what lies between.
-fn singles<'t>(text: &'t str, is: impl Fn(char) -> bool, out: &mut Vec<&'t str>) {
-    let next = |rest: &str| match rest.chars().next() {
-        Some(c) if is(c) => c.len_utf8(),
-        _ => prefix(rest, |c| !is(c)),
-    };
-    tile(text, next, out);
-}
-
-/// `\s?[class]+` and what lies between, for a class without white space.
-fn spaced_runs<'t>(text: &'t str, is: impl Fn(char) -> bool, out: &mut Vec<&'t str>) {
-    let mut gap = 0;
-    let mut at = 0;
-    let mut space = None;
-    while let Some(c) = text[at..].chars().next() {
-        if is(c) {
-            let start = space.unwrap_or(at);
-            let end = at + prefix(&text[at..], &is);
-            if gap < start {
-                out.push(&text[gap..start]);
-            }
-            out.push(&text[start..end]);
-            (gap, at, space) = (end, end, None);
-        } else {
-            space = is_whitespace(c).then_some(at);
-            at += c.len_utf8();
-        }
-    }
-    if gap < text.len() {
-        out.push(&text[gap..]);
-    }
-}
-
-/// `[0-9][0-9][0-9]` and what lies between.
-fn three_digits<'t>(text: &'t str, out: &mut Vec<&'t str>) {
-    let bytes = text.as_bytes();
-    let mut gap = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at..].iter().take_while(|b| b.is_ascii_digit()).take(3).count() == 3 {
-            if gap < at {
-                out.push(&text[gap..at]);
-            }
-            out.push(&text[at..at + 3]);
-            at += 3;
-            gap = at;
-        } else {
-            at += 1;
-        }
-    }
-    if gap < text.len() {
-        out.push(&text[gap..]);
-    }
-}
-
-/// `'s|'t|'re|'ve|'m|'ll|'d`, given the text with its letters in lower case.
-fn contraction(text: &str, lower: impl Fn(u8) -> u8) -> Option<usize> {
-    let letters = text.strip_prefix('\'')?.as_bytes();
-    match letters.first().map(|&b| lower(b))? {
-        b's' | b't' | b'm' | b'd' => Some(2),
-        first => match (first, letters.get(1).map(|&b| lower(b))?) {
-            (b'r' | b'v', b'e') | (b'l', b'l') => Some(3),
-            _ => None,
-        },
-    }
-}
-
-/// `\s+(?!\S)|\s+`: all white space, but the last character is left to a word that follows.
-fn spaces(text: &str) -> usize {
-    let all = prefix(text, is_whitespace);
-    let last = text[..all].chars().next_back().map_or(0, char::len_utf8);
-    if all < text.len() && last < all { all - last } else { all }
-}
-
-fn gpt2_word(text: &str) -> usize {
-    if let Some(len) = contraction(text, |b| b) {
-        return len;
-    }
-    let body = text.strip_prefix(' ').unwrap_or(text);
-    let same: fn(char) -> bool = match body.chars().next().map(Class::of) {
-        Some(Class::Letter) => is_letter,
-        Some(Class::Number) => is_number,
-        Some(Class::Punctuation | Class::Other) => |c| Class::of(c).is_symbolic(),
-        Some(Class::Whitespace) | None => return spaces(text),
-    };
-    text.len() - body.len() + prefix(body, same)
-}
-
-fn llama3_word(text: &str) -> usize {
-    if let Some(len) = contraction(text, |b| b.to_ascii_lowercase()) {
-        return len;
-    }
-    let mut chars = text.chars();
-    let Some(first) = chars.next() else { return 0 };
-    let class = Class::of(first);
-    if class == Class::Letter
-        || !matches!(first, '\r' | '\n')
-            && class != Class::Number
-            && chars.next().is_some_and(is_letter)
-    {
-        return first.len_utf8() + prefix(&text[first.len_utf8()..], is_letter);
-    }
-    if class == Class::Number {
-        return text.chars().take_while(|&c| is_number(c)).take(3).map(char::len_utf8).sum();
-    }
-    let body = text.strip_prefix(' ').unwrap_or(text);
-    let symbols = prefix(body, |c| Class::of(c).is_symbolic());
-    if symbols > 0 {
-        let breaks = prefix(&body[symbols..], |c| matches!(c, '\r' | '\n'));
-        return text.len() - body.len() + symbols + breaks;
-    }
-    let white = &text[..prefix(text, is_whitespace)];
-    match white.rfind(['\r', '\n']) {
-        Some(line_end) => line_end + 1,
-        None => spaces(text),
     }
 }
 
@@ -400,23 +293,28 @@ mod tests {
     }
 
     #[test]
-    fn names_that_mean_two_things_are_not_known() {
-        for name in ["falcon3", "qwen2", "Default", ""] {
+    fn every_name_is_known_once_and_the_first_is_that_of_its_rules() {
+        let names: Vec<&str> = PreTokenizer::names().collect();
+        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(distinct.len(), names.len());
+        for (rules, names) in GROUPS {
+            assert_eq!(rules.name, names[0]);
+            assert!(names.iter().all(|name| PreTokenizer::named(name).unwrap().name == names[0]));
+        }
+        for name in ["Default", "qwen", "deepseek-v3", ""] {
             assert!(PreTokenizer::named(name).is_none(), "{name}");
         }
-        assert!(PreTokenizer::names().contains("`llama-bpe`"));
     }
 
     #[test]
     fn every_rule_returns_every_text() {
-        let hard =
-            "'' 's'\r\n\t 12345٣½ x\u{85}\u{3000}中文。、（）\0\u{200B}\u{1C89}e\u{301}👨‍👩‍👧 `$^~";
-        for (name, rules) in NAMES {
+        let hard = "'' 's'\r\n\t 12345٣½ x\u{85}\u{3000}中文。、（）\0\u{200B}\u{1C89}e\u{301}👨‍👩‍👧 `$^~éABcD/\nIMGIMGABZ<sentinel:1>،。  ";
+        for (rules, _) in GROUPS {
             for (start, _) in hard.char_indices() {
                 for (end, _) in hard.char_indices().filter(|&(end, _)| end >= start) {
                     let words = rules.words(&hard[start..end]);
-                    assert_eq!(words.concat(), &hard[start..end], "{name}");
-                    assert!(words.iter().all(|word| !word.is_empty()), "{name}");
+                    assert_eq!(words.concat(), &hard[start..end], "{}", rules.name);
+                    assert!(words.iter().all(|word| !word.is_empty()), "{}", rules.name);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::byte_alphabet::char_to_byte;
 use super::error::{TokenizerError, TokenizerWarning, excerpt};
 use super::interner::Interner;
+use super::pre_tokenizer::PreTokenizer;
 use super::source::{SpecialIds, VocabularySource};
 use super::special_ids::{Resolved, resolve};
 
@@ -70,6 +71,7 @@ impl Vocabulary {
     /// Checks everything but scores and merges, which are for one kind only.
     pub(super) fn new(
         kind: VocabularyKind,
+        pre: &PreTokenizer,
         source: &VocabularySource<'_>,
         warnings: &mut Vec<TokenizerWarning>,
     ) -> Result<Self, TokenizerError> {
@@ -81,7 +83,8 @@ impl Vocabulary {
         let mut types = token_types(source, warnings)?;
         let default = match kind {
             VocabularyKind::ByteLevelBpe => {
-                SpecialIds { bos: Some(11), eos: Some(11), ..SpecialIds::default() }
+                let bos = pre.default_bos.then_some(11);
+                SpecialIds { bos, eos: Some(11), ..SpecialIds::default() }
             }
             VocabularyKind::SentencePiece => {
                 SpecialIds { bos: Some(1), eos: Some(2), unk: Some(0), ..SpecialIds::default() }
