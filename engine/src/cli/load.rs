@@ -67,20 +67,36 @@ pub(crate) fn file(path: &Path, terminal: &Terminal) -> Result<GgufFile, Exit> {
 /// A session of the context and threads that the flags ask for.
 ///
 /// # Errors
-/// [`Exit::Usage`] if the model has fewer positions, [`Exit::Environment`] if the system refuses
-/// memory or a thread; the reason is printed.
+/// As for [`not_computed`].
 pub(crate) fn session(
     model: &Arc<Model>,
     args: &ModelArgs,
     terminal: &Terminal,
 ) -> Result<Session, Exit> {
-    Session::new(model, args.context(model.config()), args.threads()).map_err(|error| {
-        terminal.error(&error);
-        match error {
-            SessionError::Memory { .. } | SessionError::Threads(_) => Exit::Environment,
-            _ => Exit::Usage,
-        }
-    })
+    session_of(model, args.context(model.config()), args, terminal)
+}
+
+/// A session of `context` positions with the threads that the flags ask for.
+///
+/// # Errors
+/// As for [`not_computed`].
+pub(crate) fn session_of(
+    model: &Arc<Model>,
+    context: usize,
+    args: &ModelArgs,
+    terminal: &Terminal,
+) -> Result<Session, Exit> {
+    Session::new(model, context, args.threads()).map_err(|e| not_computed(&e, terminal))
+}
+
+/// Prints why a session computes nothing: [`Exit::Environment`] if the system refused memory or a
+/// thread, else [`Exit::Usage`], since something else was asked for than the model has.
+pub(crate) fn not_computed(error: &SessionError, terminal: &Terminal) -> Exit {
+    terminal.error(error);
+    match error {
+        SessionError::Memory { .. } | SessionError::Threads(_) => Exit::Environment,
+        _ => Exit::Usage,
+    }
 }
 
 /// Prints `error[E10]`.

@@ -1,8 +1,11 @@
 //! The verbs of the `bitnet` command, one a file, and what they share.
 
+mod atomic;
 mod format;
 mod load;
+mod logits;
 mod model_args;
+mod npy;
 mod output;
 mod terminal;
 mod text_args;
@@ -27,6 +30,8 @@ struct Cli {
 enum Verb {
     /// Print the token ids of a text, or the text of ids
     Tokenize(tokenize::TokenizeArgs),
+    /// Print the most likely next tokens of a text, or write all logits
+    Logits(logits::LogitsArgs),
 }
 
 /// The command line's definition: what parses it, documents it and completes it.
@@ -52,5 +57,6 @@ pub(crate) fn main() -> Exit {
     let terminal = Terminal::new(&cli.terminal);
     match &cli.verb {
         Verb::Tokenize(args) => tokenize::execute(args, &terminal),
+        Verb::Logits(args) => logits::execute(args, &terminal),
     }
 }

@@ -62,6 +62,11 @@ impl ModelArgs {
         }
     }
 
+    /// Positions of the context, where exactly `needed` serve unless others are asked for.
+    pub(crate) fn context_for(&self, needed: usize, config: &Config) -> usize {
+        self.ctx_size.map_or(needed, |_| self.context(config))
+    }
+
     /// The kernels.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bitnet_engine::escape;
 use bitnet_engine::exit::Exit;
+use bitnet_engine::tokenizer::Tokenizer;
 use clap::Args;
 
 use super::terminal::Terminal;
@@ -40,6 +41,42 @@ impl TextArgs {
             }
             (None, _) => standard_input(terminal),
         }
+    }
+}
+
+/// How a text becomes ids.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EncodeArgs {
+    /// Leave out the BOS (and EOS) that the vocabulary asks for
+    #[arg(long)]
+    no_bos: bool,
+    /// Read texts such as <|eot_id|> as the tokens that they name (the default, as in
+    /// llama-tokenize)
+    #[arg(long, overrides_with = "no_parse_special")]
+    parse_special: bool,
+    /// Read such texts as ordinary text
+    #[arg(long, overrides_with = "parse_special")]
+    no_parse_special: bool,
+}
+
+impl EncodeArgs {
+    /// The names of its flags, for what excludes them.
+    pub(crate) const FLAGS: [&str; 3] = ["no_bos", "parse_special", "no_parse_special"];
+
+    /// The ids of a text.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`], with the reason printed, if the vocabulary cannot express it.
+    pub(crate) fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        text: &str,
+        terminal: &Terminal,
+    ) -> Result<Vec<u32>, Exit> {
+        tokenizer.encode(text, !self.no_bos, !self.no_parse_special).map_err(|error| {
+            terminal.error(error);
+            Exit::Usage
+        })
     }
 }
 

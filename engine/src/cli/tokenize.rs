@@ -9,10 +9,10 @@ use bitnet_engine::tokenizer::Tokenizer;
 use clap::Args;
 use serde::Serialize;
 
-use super::format::Format;
+use super::format::{Format, JsonBytes, json_line};
 use super::model_args::ModelFile;
 use super::terminal::Terminal;
-use super::text_args::{self, TextArgs};
+use super::text_args::{self, EncodeArgs, TextArgs};
 use super::{load, output};
 
 /// Flags of `bitnet tokenize`.
@@ -25,19 +25,11 @@ pub(crate) struct TokenizeArgs {
     /// Print the ids only, as [1, 2, 3]
     #[arg(long)]
     ids: bool,
-    /// Leave out the BOS (and EOS) that the vocabulary asks for
-    #[arg(long)]
-    no_bos: bool,
-    /// Read texts such as <|eot_id|> as the tokens that they name (the default, as in
-    /// llama-tokenize)
-    #[arg(long, overrides_with = "no_parse_special")]
-    parse_special: bool,
-    /// Read such texts as ordinary text
-    #[arg(long, overrides_with = "parse_special")]
-    no_parse_special: bool,
+    #[command(flatten)]
+    encode: EncodeArgs,
     /// Print the text of these ids instead; `-` reads them from standard input
-    #[arg(long, value_name = "IDS", conflicts_with_all = ["prompt", "file", "ids", "no_bos",
-        "parse_special", "no_parse_special"])]
+    #[arg(long, value_name = "IDS", conflicts_with_all = ["prompt", "file", "ids"],
+        conflicts_with_all = EncodeArgs::FLAGS)]
     detokenize: Option<String>,
     /// Print the number of tokens as well
     #[arg(long)]
@@ -56,27 +48,13 @@ struct Report<'a> {
     tokens: Option<Vec<Token<'a>>>,
     /// Of all ids together; only when ids were given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Bytes<'a>>,
+    text: Option<JsonBytes<'a>>,
 }
 
 #[derive(Serialize)]
 struct Token<'a> {
     id: u32,
-    piece: Bytes<'a>,
-}
-
-/// A string if the bytes are UTF-8, else an array of numbers.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Bytes<'a> {
-    Text(&'a str),
-    Raw(&'a [u8]),
-}
-
-impl<'a> Bytes<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        std::str::from_utf8(bytes).map_or(Bytes::Raw(bytes), Bytes::Text)
-    }
+    piece: JsonBytes<'a>,
 }
 
 /// Executes the verb.
@@ -91,17 +69,16 @@ fn run(args: &TokenizeArgs, terminal: &Terminal) -> Result<Exit, Exit> {
     for warning in tokenizer.warnings() {
         terminal.warning(escape::text(&warning.to_string()));
     }
-    let refused = |error| {
-        terminal.error(error);
-        Exit::Usage
-    };
     if let Some(list) = &args.detokenize {
         let ids = text_args::ids(list, terminal)?;
-        let text = tokenizer.decode(&ids).map_err(refused)?;
+        let text = tokenizer.decode(&ids).map_err(|error| {
+            terminal.error(error);
+            Exit::Usage
+        })?;
         return Ok(output::to_stdout(terminal, |out| print_text(args, &ids, &text, out)));
     }
     let text = args.text.read(terminal)?;
-    let ids = tokenizer.encode(&text, !args.no_bos, !args.no_parse_special).map_err(refused)?;
+    let ids = args.encode.encode(&tokenizer, &text, terminal)?;
     Ok(output::to_stdout(terminal, |out| print_ids(args, &tokenizer, &ids, out)))
 }
 
@@ -112,8 +89,8 @@ fn print_text(
     out: &mut impl Write,
 ) -> io::Result<()> {
     if args.format == Format::Json {
-        let text = Some(Bytes::new(text));
-        return print_json(&Report { count: ids.len(), ids, tokens: None, text }, out);
+        let text = Some(JsonBytes::new(text));
+        return json_line(out, &Report { count: ids.len(), ids, tokens: None, text });
     }
     writeln!(out, "{}", escape::piece(text))?;
     print_count(args, ids, out)
@@ -127,12 +104,12 @@ fn print_ids(
 ) -> io::Result<()> {
     let piece = |id: u32| tokenizer.piece(id).map_err(io::Error::other);
     if args.format == Format::Json {
-        let token = |&id: &u32| Ok(Token { id, piece: Bytes::new(piece(id)?) });
+        let token = |&id: &u32| Ok(Token { id, piece: JsonBytes::new(piece(id)?) });
         let tokens = match args.ids {
             true => None,
             false => Some(ids.iter().map(token).collect::<io::Result<_>>()?),
         };
-        return print_json(&Report { count: ids.len(), ids, tokens, text: None }, out);
+        return json_line(out, &Report { count: ids.len(), ids, tokens, text: None });
     }
     if args.ids {
         writeln!(out, "{ids:?}")?;
@@ -149,9 +126,4 @@ fn print_count(args: &TokenizeArgs, ids: &[u32], out: &mut impl Write) -> io::Re
         true => writeln!(out, "Total number of tokens: {}", ids.len()),
         false => Ok(()),
     }
-}
-
-fn print_json(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, report)?;
-    writeln!(out)
 }
