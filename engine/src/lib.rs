@@ -27,6 +27,7 @@
 
 pub mod escape;
 pub mod exit;
+pub mod generate;
 pub mod gguf;
 pub mod kernels;
 pub mod load_error;

@@ -1,8 +1,13 @@
-//! From logits to a token: greedy, or seeded random after top-k, top-p, min-p and temperature.
+//! From logits to a token: greedy, or seeded random after repetition penalty, top-k, top-p, min-p and
+//! temperature.
 //!
 //! In this order, which is llama.cpp's (`common/common.h`): temperature changes how often the kept
 //! ids are drawn, never which ids are kept.
 //! Same logits, same options, same seed: same token, on every machine. It reads no model.
+
+mod penalty;
+
+use penalty::Recent;
 
 /// Why no token can be chosen.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -54,6 +59,10 @@ pub struct SampleOptions {
     pub top_p: f32,
     /// Keep ids at least this fraction as likely as the most likely one; 0 keeps all.
     pub min_p: f32,
+    /// Makes ids of the last tokens less likely; 1 changes nothing, below 1 makes them likelier.
+    pub repeat_penalty: f32,
+    /// How many of the last tokens the penalty looks at; 0 looks at none.
+    pub repeat_last_n: usize,
     /// Start of the random sequence.
     pub seed: u64,
 }
@@ -61,7 +70,15 @@ pub struct SampleOptions {
 impl Default for SampleOptions {
     /// llama.cpp's defaults, with seed 0.
     fn default() -> Self {
-        Self { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, seed: 0 }
+        Self {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repeat_penalty: 1.0,
+            repeat_last_n: 64,
+            seed: 0,
+        }
     }
 }
 
@@ -70,6 +87,10 @@ impl Default for SampleOptions {
 pub struct Sampler {
     options: SampleOptions,
     state: u64,
+    recent: Recent,
+    banned: Vec<u32>,
+    /// The logits after penalty and bans, reused from token to token.
+    changed: Vec<f32>,
     /// (id, logit less the largest), reused from token to token.
     candidates: Vec<(u32, f64)>,
 }
@@ -84,19 +105,67 @@ impl Sampler {
             true => Ok(()),
             false => Err(SampleError::Option { name, value, rule }),
         };
-        let SampleOptions { temperature, top_p, min_p, .. } = options;
+        let SampleOptions { temperature, top_p, min_p, repeat_penalty, .. } = options;
         let finite = temperature.is_finite() && temperature >= 0.0;
         check("temperature", temperature, finite, "it must be 0 or a finite number above 0")?;
         check("top-p", top_p, top_p > 0.0 && top_p <= 1.0, "it must be above 0 and at most 1")?;
         check("min-p", min_p, (0.0..=1.0).contains(&min_p), "it must be from 0 to 1")?;
-        Ok(Self { options, state: options.seed, candidates: Vec::new() })
+        let positive = repeat_penalty.is_finite() && repeat_penalty > 0.0;
+        check("repeat-penalty", repeat_penalty, positive, "it must be a finite number above 0")?;
+        let window = if repeat_penalty == 1.0 { 0 } else { options.repeat_last_n };
+        Ok(Self {
+            options,
+            state: options.seed,
+            recent: Recent::new(window),
+            banned: Vec::new(),
+            changed: Vec::new(),
+            candidates: Vec::new(),
+        })
     }
 
-    /// Chooses the next token.
+    /// What it chooses by.
+    pub fn options(&self) -> &SampleOptions {
+        &self.options
+    }
+
+    /// Takes the next id of the sequence, of the prompt as well: the penalty looks back on it.
+    pub fn accept(&mut self, id: u32) {
+        self.recent.accept(id);
+    }
+
+    /// Forgets the sequence; the random one goes on.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+    }
+
+    /// Never chooses these ids from now on.
+    pub fn ban(&mut self, ids: &[u32]) {
+        self.banned.extend_from_slice(ids);
+    }
+
+    /// Chooses the next token; [`Sampler::accept`] it if it becomes part of the sequence.
     ///
     /// # Errors
     /// As for [`greedy`].
     pub fn choose(&mut self, logits: &[f32]) -> Result<u32, SampleError> {
+        if self.recent.is_empty() && self.banned.is_empty() {
+            return self.pick(logits);
+        }
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.clear();
+        changed.extend_from_slice(logits);
+        for &id in &self.banned {
+            if let Some(logit) = changed.get_mut(id as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+        self.recent.penalise(self.options.repeat_penalty, &mut changed);
+        let chosen = self.pick(&changed);
+        self.changed = changed;
+        chosen
+    }
+
+    fn pick(&mut self, logits: &[f32]) -> Result<u32, SampleError> {
         let best = greedy(logits)?;
         let SampleOptions { temperature, top_k, top_p, min_p, .. } = self.options;
         if temperature == 0.0 || logits[best as usize] == f32::INFINITY {
@@ -149,6 +218,17 @@ impl Sampler {
 mod tests {
     use super::*;
 
+    /// Every id keeps its chance.
+    const UNCUT: SampleOptions = SampleOptions {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        repeat_penalty: 1.0,
+        repeat_last_n: 64,
+        seed: 0,
+    };
+
     #[test]
     fn greedy_takes_the_lowest_id_of_equals() {
         assert_eq!(greedy(&[1.0, 3.0, 3.0, -1.0]), Ok(1));
@@ -172,10 +252,57 @@ mod tests {
         );
         assert!(bad(SampleOptions { top_p: 0.0, ..good }).starts_with("top-p is 0,"));
         assert!(bad(SampleOptions { min_p: f32::NAN, ..good }).starts_with("min-p is NaN,"));
+        assert_eq!(
+            bad(SampleOptions { repeat_penalty: 0.0, ..good }),
+            "repeat-penalty is 0, but it must be a finite number above 0"
+        );
+        let mut sampler = Sampler::new(good).expect("good options");
+        sampler.ban(&[0, 1]);
+        assert_eq!(
+            sampler.choose(&[1.0, 2.0]).expect_err("refused").to_string(),
+            "the logits cannot be sampled: all of them are -inf"
+        );
+    }
+
+    #[test]
+    fn the_penalty_holds_for_greedy_and_random_choice() {
+        let options =
+            SampleOptions { temperature: 0.0, repeat_penalty: 2.0, ..SampleOptions::default() };
+        let mut sampler = Sampler::new(options).expect("good options");
+        let logits = [3.0, 2.0, -1.0];
+        assert_eq!(sampler.choose(&logits), Ok(0));
+        sampler.accept(0);
+        assert_eq!(sampler.choose(&logits), Ok(1), "3 / 2 is less than 2");
+        sampler.forget();
+        assert_eq!(sampler.choose(&logits), Ok(0));
+
+        // At temperature 1 without cuts the frequencies are the softmax of the penalised logits.
+        let options = SampleOptions { repeat_penalty: 2.0, seed: 5, ..UNCUT };
+        let mut sampler = Sampler::new(options).expect("good options");
+        sampler.accept(0);
+        sampler.accept(2);
+        let weights = [1.5f64, 2.0, -2.0].map(f64::exp);
+        let total: f64 = weights.iter().sum();
+        let found = frequencies_of(&mut sampler, &logits);
+        for (f, w) in found.iter().zip(weights) {
+            assert!((f - w / total).abs() < 4.0 * (0.25f64 / 20_000.0).sqrt(), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn banned_ids_are_never_chosen_and_impossible_ones_neither() {
+        let mut sampler = Sampler::new(SampleOptions::default()).expect("good options");
+        sampler.ban(&[0, 99]);
+        let logits = [9.0, 1.0, f32::NEG_INFINITY, 1.0];
+        let found = frequencies_of(&mut sampler, &logits);
+        assert_eq!((found[0], found[2]), (0.0, 0.0), "{found:?}");
     }
 
     fn frequencies(options: SampleOptions, logits: &[f32]) -> Vec<f64> {
-        let mut sampler = Sampler::new(options).expect("good options");
+        frequencies_of(&mut Sampler::new(options).expect("good options"), logits)
+    }
+
+    fn frequencies_of(sampler: &mut Sampler, logits: &[f32]) -> Vec<f64> {
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..20_000 {
             counts[sampler.choose(logits).expect("good logits") as usize] += 1.0 / 20_000.0;
@@ -187,7 +314,7 @@ mod tests {
     fn frequencies_follow_the_softmax_at_any_temperature() {
         let logits = [0.0, 1.0, 2.0, -1.0];
         for temperature in [0.5, 1.0, 2.0] {
-            let options = SampleOptions { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 7 };
+            let options = SampleOptions { temperature, seed: 7, ..UNCUT };
             let weights = logits.map(|l: f32| f64::from(l / temperature).exp());
             let total: f64 = weights.iter().sum();
             for (f, w) in frequencies(options, &logits).iter().zip(weights) {
@@ -203,9 +330,11 @@ mod tests {
         let kept = |options| frequencies(options, &logits).iter().filter(|f| **f > 0.0).count();
         // Hot or not, the same ids are kept: by the probabilities at temperature 1.
         for temperature in [1.0, 2.0] {
-            let all = SampleOptions { temperature, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 1 };
+            let all = SampleOptions { temperature, seed: 1, ..UNCUT };
             assert_eq!(kept(all), 4);
             assert_eq!(kept(SampleOptions { top_k: 2, ..all }), 2);
+            assert_eq!(kept(SampleOptions { top_k: 5, ..all }), 4, "more than there are");
+            assert_eq!(kept(SampleOptions { top_p: f32::MIN_POSITIVE, ..all }), 1, "never none");
             assert_eq!(kept(SampleOptions { top_p: 0.85, ..all }), 2);
             assert_eq!(kept(SampleOptions { min_p: 0.1, ..all }), 3);
             assert_eq!(kept(SampleOptions { temperature: 0.0, ..all }), 1);

@@ -13,7 +13,7 @@ use crate::threads::ThreadPool;
 
 /// Positions computed together while a prompt is read: enough to reuse each weight, few enough to
 /// keep the activations in the second-level cache.
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 
 /// Why a request was not computed. The session is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +127,23 @@ impl Session {
         self.position
     }
 
+    /// Positions that fit.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
     /// Forgets all positions; the next id is at position 0.
     pub fn clear(&mut self) {
-        self.position = 0;
+        self.truncate(0);
+    }
+
+    /// Forgets what is at `position` and behind; the next id is at `position`. What was computed
+    /// before it stays, to the bit. Does nothing where there are no more positions than that.
+    pub fn truncate(&mut self, position: usize) {
+        if position < self.position {
+            self.cache.truncate(position);
+            self.position = position;
+        }
     }
 
     /// Appends `ids` and returns the logits that `wanted` names, row by row: `vocab_size` values a
@@ -204,7 +218,11 @@ impl Session {
         }
     }
 
-    fn check(&self, ids: &[u32]) -> Result<(), SessionError> {
+    /// Whether `ids` can be computed next, apart from memory.
+    ///
+    /// # Errors
+    /// If `ids` is empty, holds an unknown id or does not fit.
+    pub fn check(&self, ids: &[u32]) -> Result<(), SessionError> {
         let vocab_size = self.model.config().vocab_size;
         if ids.is_empty() {
             return Err(SessionError::Empty);

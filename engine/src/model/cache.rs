@@ -75,6 +75,16 @@ impl KvCache {
         finite
     }
 
+    /// Forgets the values at `position` and behind in its step: attention multiplies them by 0, and
+    /// [`KvCache::store`] clears none before the next step begins. Of other steps and of keys nothing
+    /// is read before it is stored again.
+    pub(crate) fn truncate(&mut self, position: usize) {
+        let end = Self::padded(position);
+        for row in self.values.chunks_exact_mut(self.capacity) {
+            row[position..end].fill(f16::ZERO);
+        }
+    }
+
     /// Keys of the first `positions` positions, one row of a head's length each.
     pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: usize) -> &[f32] {
         &self.keys[self.head_start(layer, kv_head)..][..positions * self.head_length]

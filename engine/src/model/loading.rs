@@ -14,6 +14,7 @@ use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
 
 /// A loaded model: immutable, shared by any number of sessions.
 pub struct Model {
+    file: Arc<GgufFile>,
     config: Config,
     tokenizer: Tokenizer,
     pub(crate) weights: Weights,
@@ -60,7 +61,13 @@ impl Model {
         let warnings = file.warnings().iter().cloned();
         let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));
         let warnings = warnings.collect();
-        Ok(Self { config, tokenizer, weights, kernels, warnings })
+        let file = Arc::clone(file);
+        Ok(Self { file, config, tokenizer, weights, kernels, warnings })
+    }
+
+    /// The file that it was loaded from.
+    pub fn file(&self) -> &Arc<GgufFile> {
+        &self.file
     }
 
     /// Shape and constants.

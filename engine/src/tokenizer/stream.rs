@@ -6,11 +6,14 @@ use super::error::TokenizerError;
 /// Turns ids into text as they come.
 ///
 /// All that [`StreamDecoder::push`] and [`StreamDecoder::finish`] give out, put together, is
-/// `String::from_utf8_lossy` of [`Tokenizer::decode`] of all ids: bytes that can never become a
+/// `String::from_utf8_lossy` of [`Tokenizer::decode`] of all ids (apart from the first piece's space,
+/// see [`StreamDecoder::continuing`]): bytes that can never become a
 /// character come out as U+FFFD as soon as that is certain, the start of a character waits.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder<'t> {
     tokenizer: &'t Tokenizer,
+    /// Position of the text's first id: 0, or any other behind a text.
+    first: usize,
     position: usize,
     /// The start of a character: at most three bytes between calls.
     pending: Vec<u8>,
@@ -20,7 +23,12 @@ pub struct StreamDecoder<'t> {
 impl<'t> StreamDecoder<'t> {
     /// Starts a text.
     pub fn new(tokenizer: &'t Tokenizer) -> Self {
-        Self { tokenizer, position: 0, pending: Vec::new(), text: String::new() }
+        Self { tokenizer, first: 0, position: 0, pending: Vec::new(), text: String::new() }
+    }
+
+    /// Starts a text that follows another: the space that begins its first piece belongs to it.
+    pub fn continuing(tokenizer: &'t Tokenizer) -> Self {
+        Self { first: 1, position: 1, ..Self::new(tokenizer) }
     }
 
     /// Takes the next id and gives the text that is now complete, which may be empty.
@@ -49,7 +57,7 @@ impl<'t> StreamDecoder<'t> {
     /// Ends the text: U+FFFD if a character was left unfinished, else nothing. The decoder then
     /// starts anew.
     pub fn finish(&mut self) -> &str {
-        self.position = 0;
+        self.position = self.first;
         self.text.clear();
         if !self.pending.is_empty() {
             self.text.push(char::REPLACEMENT_CHARACTER);

@@ -11,3 +11,4 @@ mod session;
 mod synth;
 mod synthetic;
 mod taps;
+mod truncation;
