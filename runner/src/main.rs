@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bitnet_runner::cmd::{models, run, schema};
+use bitnet_runner::cmd::{fetch, models, run, schema};
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
 use bitnet_runner::run::Project;
@@ -29,6 +29,9 @@ struct Cli {
 enum Command {
     /// Run trials of the suites
     Run(run::RunArgs),
+    /// Get verified files for the models of models.toml
+    #[command(alias = "fetch-models")]
+    Fetch(fetch::FetchArgs),
     /// List models, make synthetic ones
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
             Exit::Usage
         }
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
+        (Command::Fetch(args), Ok(root)) => fetch::execute(&root, args, cli.color),
         (Command::Models(command), Ok(root)) => models::execute(&root, command, cli.color),
     };
     exit.into()

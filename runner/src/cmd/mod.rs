@@ -1,5 +1,6 @@
 //! The verbs of the `parity` command, one a file.
 
+pub mod fetch;
 mod manifest;
 pub mod models;
 pub mod run;

@@ -7,8 +7,9 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::manifest;
+use crate::escape;
 use crate::exit::Exit;
-use crate::models::{LockedModel, ModelLock, ModelSource, Store};
+use crate::models::{LockedModel, ModelLock, ModelSource, State, Store};
 use crate::report::{Colour, print_line, progress};
 use crate::run::ProjectError;
 
@@ -17,6 +18,11 @@ use crate::run::ProjectError;
 pub enum ModelsCommand {
     /// List the models of models.toml and where their files are
     List,
+    /// Print the path of a model's verified file; gets nothing
+    Path {
+        /// Id of the model
+        id: String,
+    },
     /// Make synthetic models in the cache and verify them
     Synth {
         /// Id of the model; all synthetic ones if none is given
@@ -43,6 +49,7 @@ pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
     };
     match command {
         ModelsCommand::List => list(&lock, &store),
+        ModelsCommand::Path { id } => path(&lock, &store, id),
         ModelsCommand::Synth { id } => synth(&lock, &store, id),
     }
 }
@@ -50,7 +57,12 @@ pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
 fn list(lock: &ModelLock, store: &Store) -> Exit {
     for model in lock.models() {
         let place = store.place(model);
-        let state = if place.exists() { "present" } else { "absent" };
+        let state = match store.state(model) {
+            State::Verified => "verified".to_owned(),
+            State::Unverified => "present, not verified".to_owned(),
+            State::Partial(bytes) => format!("partial {bytes} of {} bytes", model.bytes),
+            State::Absent => "absent".to_owned(),
+        };
         print_line(&format!(
             "{} ({}, {} bytes, {})\n    sha256 {}\n    {state}: {}",
             model.id,
@@ -62,6 +74,26 @@ fn list(lock: &ModelLock, store: &Store) -> Exit {
         ));
     }
     Exit::Ok
+}
+
+fn path(lock: &ModelLock, store: &Store, id: &str) -> Exit {
+    let Some(model) = lock.get(id) else {
+        eprintln!(
+            "error: models.toml has no '{}'; `parity models list` shows all",
+            escape::text(id)
+        );
+        return Exit::Usage;
+    };
+    match store.find(model, &*progress()) {
+        Ok(path) => {
+            print_line(&path.display().to_string());
+            Exit::Ok
+        }
+        Err(error) => {
+            eprintln!("error: {}", escape::text(&error.to_string()));
+            Exit::Environment
+        }
+    }
 }
 
 fn synth(lock: &ModelLock, store: &Store, ids: &[String]) -> Exit {
@@ -85,7 +117,7 @@ fn synth(lock: &ModelLock, store: &Store, ids: &[String]) -> Exit {
         match store.resolve(model, &*progress) {
             Ok(path) => print_line(&path.display().to_string()),
             Err(error) => {
-                eprintln!("error: {error}");
+                eprintln!("error: {}", escape::text(&error.to_string()));
                 return Exit::Environment;
             }
         }

@@ -3,19 +3,21 @@
 //! A stamp saves hashing a gigabyte on every run. It proves nothing against somebody who writes
 //! stamps; it notices every ordinary change. It hashes nothing itself.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read, Write};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest, Sha256};
+use super::disk::Disk;
 
-pub(super) use crate::manifest::digest::hex;
-
-/// What must be the same for a stamp to hold.
-fn state(metadata: &Metadata) -> String {
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let modified = modified.map_or(0, |since| since.as_nanos());
+/// What must be the same for a stamp to hold; `None` if no stamp can.
+fn state(metadata: &Metadata) -> Option<String> {
+    let modified = metadata.modified().ok()?;
+    // A clock that was wrong once would hide every later change.
+    if modified > SystemTime::now() {
+        return None;
+    }
+    let modified = modified.duration_since(UNIX_EPOCH).ok()?.as_nanos();
     // The time of the last change of the inode cannot be set back by a tool that restores the other.
     #[cfg(unix)]
     let identity = {
@@ -24,76 +26,90 @@ fn state(metadata: &Metadata) -> String {
     };
     #[cfg(not(unix))]
     let identity = "-";
-    format!("verified-2 {} {modified} {identity}\n", metadata.len())
+    let version = env!("CARGO_PKG_VERSION");
+    Some(format!("verified-3 {version} {} {modified} {identity}\n", metadata.len()))
 }
 
-/// Whether `file` is as it was when `stamp` was written.
+/// Whether `file` is as it was when `stamp` was written. Neither may be a link.
 pub(super) fn holds(file: &Path, stamp: &Path) -> bool {
-    let current = std::fs::symlink_metadata(file).ok().filter(Metadata::is_file);
-    let Some(current) = current.map(|metadata| state(&metadata)) else { return false };
-    std::fs::read_to_string(stamp).is_ok_and(|written| written == current)
+    let plain = |path: &Path| fs::symlink_metadata(path).ok().filter(Metadata::is_file);
+    let Some(current) = plain(file).and_then(|metadata| state(&metadata)) else { return false };
+    plain(stamp).is_some_and(|metadata| metadata.len() == current.len() as u64)
+        && fs::read_to_string(stamp).is_ok_and(|written| written == current)
 }
 
-/// Writes the stamp of `file`, whose hash was just found right, by way of a temporary file.
-pub(super) fn write(file: &Path, stamp: &Path) -> io::Result<()> {
-    let state = state(&std::fs::symlink_metadata(file)?);
-    let folder = stamp.parent().unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(state.as_bytes())?;
-    // Temporary files are private; a cache may be shared.
-    #[cfg(unix)]
-    temporary.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(stamp)?;
-    Ok(())
+/// Writes the stamp of `file`, whose hash was just found right, by way of the file `new`.
+pub(super) fn write(disk: &dyn Disk, file: &Path, stamp: &Path, new: &Path) -> io::Result<()> {
+    let Some(state) = state(&fs::symlink_metadata(file)?) else { return Ok(()) };
+    replace(disk, stamp, new, state.as_bytes())
 }
 
-/// SHA-256 of a file's bytes in lower-case hex. `progress` hears the bytes read so far.
-pub(super) fn sha256(path: &Path, mut progress: impl FnMut(u64)) -> io::Result<String> {
-    let (mut file, mut hasher) = (File::open(path)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    let mut total = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&buffer[..read]);
-        total += read as u64;
-        progress(total);
+/// Puts `bytes` under the name `path` by way of the file `new` beside it: the old ones or the new
+/// ones, never a part.
+pub(super) fn replace(disk: &dyn Disk, path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    let out = disk.create(new)?;
+    disk.write(&out, bytes)?;
+    disk.sync(&out, new)?;
+    disk.rename(new, path)?;
+    disk.sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use super::super::disk::LocalDisk;
     use super::*;
 
     #[test]
     fn a_stamp_holds_until_the_file_changes() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, stamp) = (folder.path().join("model"), folder.path().join("stamp"));
-        std::fs::write(&file, "abc").unwrap();
+        let [file, stamp, new] = ["model", "stamp", "new"].map(|name| folder.path().join(name));
+        let write = || write(&LocalDisk, &file, &stamp, &new).unwrap();
+        fs::write(&file, "abc").unwrap();
         assert!(!holds(&file, &stamp), "no stamp yet");
-        write(&file, &stamp).unwrap();
+        write();
         assert!(holds(&file, &stamp));
-        std::fs::write(&file, "abcd").unwrap();
+        fs::write(&file, "abcd").unwrap();
         assert!(!holds(&file, &stamp), "another length");
-        write(&file, &stamp).unwrap();
+        write();
         let copy = folder.path().join("copy");
-        std::fs::copy(&file, &copy).unwrap();
-        std::fs::rename(&copy, &file).unwrap();
+        fs::copy(&file, &copy).unwrap();
+        fs::rename(&copy, &file).unwrap();
         assert!(!holds(&file, &stamp), "another file under the name");
+        write();
+        let text = fs::read_to_string(&stamp).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        fs::write(&stamp, text.replacen(version, "9.9.9", 1)).unwrap();
+        assert!(!holds(&file, &stamp), "a stamp of another version");
     }
 
     #[test]
-    fn sha256_gives_the_published_value() {
+    fn a_file_from_the_future_is_never_taken_for_verified() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("abc");
-        std::fs::write(&file, "abc").unwrap();
-        // FIPS 180-2, appendix B.1
-        assert_eq!(
-            sha256(&file, |_| ()).unwrap(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        let [file, stamp, new] = ["model", "stamp", "new"].map(|name| folder.path().join(name));
+        fs::write(&file, "abc").unwrap();
+        let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+        File::options().write(true).open(&file).unwrap().set_modified(tomorrow).unwrap();
+        write(&LocalDisk, &file, &stamp, &new).unwrap();
+        assert!(!holds(&file, &stamp));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_hold_no_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, stamp, new] = ["model", "stamp", "new"].map(|name| folder.path().join(name));
+        fs::write(&file, "abc").unwrap();
+        write(&LocalDisk, &file, &stamp, &new).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(&stamp, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &stamp).unwrap();
+        assert!(!holds(&file, &stamp), "a link in the stamp's place");
     }
 }

@@ -1,111 +1,82 @@
 //! From a model's id to a file whose bytes are the ones that `models.toml` pins.
 //!
-//! Synthetic models are made on this machine, path models are used where they lie; both are hashed
-//! before anybody sees them. There is no fallback and nothing is downloaded. Layout of the cache:
-//! `models/<sha256>/model.gguf`, its stamp beside it, locks under `models/.locks`.
+//! Synthetic models are made on this machine, path models are used where they lie, others are fetched
+//! where that is asked for and at no other time; all are hashed before anybody sees them. There is no
+//! fallback. Layout of the cache: `models/<sha256>/model.gguf`, its stamp beside it, locks under
+//! `models/.locks`.
 
+use std::collections::BTreeSet;
 use std::env;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use bitnet_engine::synth::{SynthError, SynthSpec, write_model};
 use sha2::{Digest, Sha256};
 
+use super::access::Access;
+use super::disk::{Disk, LocalDisk, open_foreign, open_own, protect};
+use super::download::Download;
+use super::error::{CACHE_VARIABLE, Cause, IoCause, Mismatch, StoreError, io_cause};
+use super::gc::{self, Cleaned};
+use super::hashing::{feed, hex};
+use super::make::make;
+use super::options::{FetchOptions, user_cache};
+use super::progress::{Hear, Progress, Step, Voice};
+use super::room::Room;
+use super::sources;
 use super::stamp;
-use super::{LockedModel, ModelSource, SynthSource};
-
-/// Environment variable that names the cache folder.
-pub const CACHE_VARIABLE: &str = "BITNET_CACHE_DIR";
-
-/// Beginning of the name of a model that is being made.
-const MAKING: &str = ".making-";
-
-/// What a slow step reports while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress<'a> {
-    /// Another process works on the same model.
-    Waiting(&'a str),
-    /// Tensors of a synthetic model written, of how many.
-    Making(&'a str, usize, usize),
-    /// Bytes hashed, of how many.
-    Hashing(&'a str, u64, u64),
-    /// The step is over.
-    Done(&'a str),
-}
-
-/// Why there is no verified file.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The home folder is unknown, so there is no place for a cache.
-    #[error("no folder for the model cache: {0}; set {CACHE_VARIABLE} to one")]
-    NoCache(String),
-    /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The synthetic model cannot be made.
-    #[error("model '{id}' cannot be made: {why}")]
-    Synth {
-        /// The model.
-        id: String,
-        /// The generator's reason.
-        why: String,
-    },
-    /// The bytes are not the pinned ones.
-    #[error(transparent)]
-    Mismatch(Box<Mismatch>),
-    /// The file has to be put in place by the user.
-    #[error(
-        "model '{id}' is not on this machine; this version downloads nothing: put the file of {source_name} \
-         at {}",
-        .place.display()
-    )]
-    NotHere {
-        /// The model.
-        id: String,
-        /// Where the file comes from, in words.
-        source_name: String,
-        /// Where it belongs.
-        place: PathBuf,
-    },
-}
-
-/// A file whose bytes are not the pinned ones.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "model '{id}' ({}) has sha256 {found} and {found_bytes} bytes, but models.toml pins {wanted} \
-     and {wanted_bytes} bytes; {next}",
-    .path.display()
-)]
-pub struct Mismatch {
-    /// The model.
-    pub id: String,
-    /// The file.
-    pub path: PathBuf,
-    /// Its hash.
-    pub found: String,
-    /// Its length.
-    pub found_bytes: u64,
-    /// The pinned hash.
-    pub wanted: String,
-    /// The pinned length.
-    pub wanted_bytes: u64,
-    /// What to do.
-    pub next: &'static str,
-}
+use super::terms::Terms;
+use super::{LockedModel, ModelLock, ModelSource};
 
 /// The model cache of this user, and the project whose models it holds.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
     project: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+/// What is known of a model's file without hashing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It was verified, and has not changed since.
+    Verified,
+    /// It is there.
+    Unverified,
+    /// So many of its bytes are there.
+    Partial(u64),
+    /// Nothing is there.
+    Absent,
+}
+
+/// How a verified file came to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// Its stamp says so.
+    Present,
+    /// It was hashed.
+    Verified,
+    /// It was made here.
+    Made,
+    /// It was fetched from this place.
+    Fetched(String),
+}
+
+/// A verified file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provided {
+    /// The file.
+    pub path: PathBuf,
+    /// How it came to be there.
+    pub how: How,
+}
+
+/// What may be done for a file that is not there.
+#[derive(Clone, Copy)]
+enum Allow<'a> {
+    Nothing,
+    Make,
+    Fetch(&'a FetchOptions),
 }
 
 impl Store {
@@ -115,262 +86,300 @@ impl Store {
     /// # Errors
     /// If neither is known.
     pub fn from_environment(project: &Path) -> Result<Self, StoreError> {
-        let project = project.to_owned();
-        if let Some(root) = env::var_os(CACHE_VARIABLE).filter(|dir| !dir.is_empty()) {
-            let root = PathBuf::from(root);
-            let root = std::path::absolute(&root).map_err(|source| StoreError::Io {
-                path: root,
-                action: "use",
-                source,
-            })?;
-            return Ok(Self { root, project });
-        }
-        use etcetera::BaseStrategy;
-        let base = etcetera::choose_base_strategy()
-            .map_err(|error| StoreError::NoCache(error.to_string()))?;
-        Ok(Self { root: base.cache_dir().join("bitnet"), project })
+        let root = match env::var_os(CACHE_VARIABLE).filter(|dir| !dir.is_empty()) {
+            Some(root) => std::path::absolute(&root)
+                .map_err(io_cause(Path::new(&root), "use"))
+                .map_err(StoreError::Io)?,
+            None => user_cache().map_err(StoreError::NoCache)?.join("bitnet"),
+        };
+        Ok(Self::on(Arc::new(LocalDisk), root, project.to_owned()))
+    }
+
+    /// The cache `root` on `disk`, for the project in `project`.
+    pub fn on(disk: Arc<dyn Disk>, root: PathBuf, project: PathBuf) -> Self {
+        Self { root, project, disk }
     }
 
     /// Where the file of `model` is or belongs.
     pub fn place(&self, model: &LockedModel) -> PathBuf {
         match &model.source {
             ModelSource::Path(path) => self.project.join(path),
-            // The lock accepts nothing but 64 hex digits here, so this cannot leave the cache.
-            _ => self.root.join("models").join(&model.sha256).join("model.gguf"),
+            _ => self.room(model, true).file(),
         }
     }
 
-    /// The verified file of `model`, made first where it can be.
+    /// What is known of the file of `model`; hashes nothing.
+    pub fn state(&self, model: &LockedModel) -> State {
+        let place = self.place(model);
+        let room = self.room(model, true);
+        let in_cache = !matches!(model.source, ModelSource::Path(_));
+        if in_cache && room.check().is_ok() && stamp::holds(&place, &room.stamp()) {
+            return State::Verified;
+        }
+        if fs::symlink_metadata(&place).is_ok() {
+            return State::Unverified;
+        }
+        match fs::symlink_metadata(room.partial()) {
+            Ok(metadata) if in_cache && metadata.is_file() => State::Partial(metadata.len()),
+            _ => State::Absent,
+        }
+    }
+
+    /// Whether the right file of `model` is in its place; changes nothing.
+    pub fn inspect(&self, model: &LockedModel, progress: Hear<'_>) -> bool {
+        let (place, voice) = (self.place(model), Voice { id: &model.id, hear: progress });
+        let opened = match &model.source {
+            ModelSource::Path(_) => open_foreign(&place),
+            _ => open_own(&place),
+        };
+        opened.is_ok_and(|(file, bytes)| {
+            bytes == model.bytes
+                && hash(&file, &place, bytes, voice).is_ok_and(|found| found == model.sha256)
+        })
+    }
+
+    /// Whether the user has still to accept terms before `model` can be fetched.
+    pub fn has_open_terms(&self, model: &LockedModel) -> bool {
+        Terms::of(model, &self.root).is_some_and(|terms| !terms.are_accepted())
+    }
+
+    /// Where the file of `model` comes from, in words that hold no secret.
+    pub fn origin(model: &LockedModel) -> String {
+        sources::describe(model)
+    }
+
+    /// The verified file of `model`, if it is there.
+    ///
+    /// # Errors
+    /// If it is not, or its bytes are not the pinned ones.
+    pub fn find(&self, model: &LockedModel, progress: Hear<'_>) -> Result<PathBuf, StoreError> {
+        self.provide(model, Allow::Nothing, progress).map(|provided| provided.path)
+    }
+
+    /// The verified file of `model`, made first where it can be. Downloads nothing.
     ///
     /// # Errors
     /// If the file is not there and cannot be made, or its bytes are not the pinned ones.
-    pub fn resolve(
-        &self,
-        model: &LockedModel,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<PathBuf, StoreError> {
-        let place = self.place(model);
-        match &model.source {
-            ModelSource::Path(_) if !place.exists() => Err(missing(model, &place)),
-            ModelSource::Path(_) => {
-                // Not ours to write a stamp beside: a file of the user's is hashed every time.
-                self.verify(model, &place, progress)?;
-                Ok(place)
-            }
-            _ => {
-                let stamp = place.with_file_name(".verified");
-                if stamp::holds(&place, &stamp) {
-                    return Ok(place);
-                }
-                match self.lock(model, progress) {
-                    Ok(_lock) => self.fill(model, &place, &stamp, progress)?,
-                    // A cache that others keep for us: what is there is used, after a look.
-                    Err(_) if place.exists() => self.verify(model, &place, progress)?,
-                    Err(error) => return Err(error),
-                }
-                Ok(place)
-            }
-        }
+    pub fn resolve(&self, model: &LockedModel, progress: Hear<'_>) -> Result<PathBuf, StoreError> {
+        self.provide(model, Allow::Make, progress).map(|provided| provided.path)
     }
 
-    /// Provides or verifies the file of `model` while its lock is held.
-    fn fill(
+    /// The verified file of `model`, made or fetched first where it is not there.
+    ///
+    /// # Errors
+    /// If no source has the pinned bytes, or this machine has no place for them.
+    pub fn fetch(
         &self,
         model: &LockedModel,
-        place: &Path,
-        stamp: &Path,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<(), StoreError> {
-        if stamp::holds(place, stamp) {
-            return Ok(());
-        }
-        if place.exists() {
-            self.verify(model, place, progress)?;
-        } else {
-            self.provide(model, place, progress)?;
-        }
-        // Without a stamp the file is hashed again next time, which is all that is lost.
-        let _ = stamp::write(place, stamp);
-        Ok(())
+        options: &FetchOptions,
+        progress: Hear<'_>,
+    ) -> Result<Provided, StoreError> {
+        self.provide(model, Allow::Fetch(options), progress)
+    }
+
+    /// Removes from the cache what the models of `lock` have no use for; only says so if `dry_run`.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn clean(&self, lock: &ModelLock, dry_run: bool) -> Result<Cleaned, StoreError> {
+        let known: BTreeSet<&str> = lock.models().iter().map(|model| &*model.sha256).collect();
+        gc::clean(&*self.disk, &self.root, &known, dry_run).map_err(StoreError::Io)
+    }
+
+    fn room(&self, model: &LockedModel, alone: bool) -> Room {
+        // The lock accepts nothing but 64 hex digits here, so this cannot leave the cache.
+        Room::new(self.root.join("models").join(&model.sha256), alone)
     }
 
     fn provide(
         &self,
         model: &LockedModel,
-        place: &Path,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<(), StoreError> {
-        match &model.source {
-            ModelSource::Synth(source) => make(model, source, place, progress),
-            _ => Err(missing(model, place)),
-        }
-    }
-
-    fn verify(
-        &self,
-        model: &LockedModel,
-        place: &Path,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<(), StoreError> {
-        let metadata = fs::metadata(place).map_err(io_error(place, "read"))?;
-        let found = stamp::sha256(place, |done| {
-            progress(Progress::Hashing(&model.id, done, metadata.len()));
-        })
-        .map_err(io_error(place, "hash"));
-        progress(Progress::Done(&model.id));
-        let found = found?;
-        let next = match &model.source {
-            ModelSource::Synth(_) => "delete the file, so that it is made anew",
-            ModelSource::Path(_) => "correct the file, or the entry in models.toml",
-            _ => "put the right file in its place",
+        allow: Allow<'_>,
+        hear: Hear<'_>,
+    ) -> Result<Provided, StoreError> {
+        let voice = Voice { id: &model.id, hear };
+        let provided = match &model.source {
+            ModelSource::Path(_) => self.in_place(model, voice),
+            _ => self.in_cache(model, allow, voice),
         };
-        check(model, place, found, metadata.len(), next)
+        provided.map_err(|cause| StoreError::Model { id: model.id.clone(), cause: Box::new(cause) })
     }
 
-    /// One process at a time provides a model; the others wait for its file.
-    fn lock(
+    /// Not ours to write a stamp beside: a file of the user's is hashed every time.
+    fn in_place(&self, model: &LockedModel, voice: Voice<'_>) -> Result<Provided, Cause> {
+        let path = self.place(model);
+        if !path.exists() {
+            return Err(Cause::NoSuchPath(path));
+        }
+        let (file, bytes) = open_foreign(&path).map_err(io_cause(&path, "read"))?;
+        let found = hash(&file, &path, bytes, voice)?;
+        let next = "correct the file, or the entry in models.toml";
+        match mismatch(model, &path, (found, bytes), next) {
+            None => Ok(Provided { path, how: How::Verified }),
+            Some(mismatch) => Err(Cause::Mismatch(mismatch)),
+        }
+    }
+
+    fn in_cache(
         &self,
         model: &LockedModel,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<File, StoreError> {
-        let folder = self.root.join("models").join(".locks");
-        fs::create_dir_all(&folder).map_err(io_error(&folder, "create"))?;
-        let path = folder.join(format!("{}.lock", model.sha256));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(io_error(&path, "open"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                progress(Progress::Waiting(&model.id));
-                file.lock().map_err(io_error(&path, "lock"))?;
+        allow: Allow<'_>,
+        voice: Voice<'_>,
+    ) -> Result<Provided, Cause> {
+        let room = self.room(model, true);
+        let path = room.file();
+        room.check()?;
+        let again = matches!(allow, Allow::Fetch(options) if options.verify);
+        if !again && stamp::holds(&path, &room.stamp()) {
+            return Ok(Provided { path, how: How::Present });
+        }
+        // Nothing to do, so nothing to lock.
+        let helpless = match allow {
+            Allow::Nothing => true,
+            Allow::Make => !matches!(model.source, ModelSource::Synth(_)),
+            Allow::Fetch(_) => false,
+        };
+        if helpless && fs::symlink_metadata(&path).is_err() {
+            return Err(self.missing(model));
+        }
+        let access = match Access::wait(&*self.disk, &self.root, &model.sha256, voice) {
+            Ok(access) => access,
+            // A cache that others keep for us: what is there is used, after a look.
+            Err(_) if path.is_file() => return self.read_only(model, path, voice),
+            Err(error) => return Err(error.into()),
+        };
+        let room = self.room(model, matches!(access, Access::Alone(_)));
+        let how = self.fill(model, &room, allow, again, voice)?;
+        Ok(Provided { path, how })
+    }
+
+    /// Uses a file that cannot be locked, stamped or moved away.
+    fn read_only(
+        &self,
+        model: &LockedModel,
+        path: PathBuf,
+        voice: Voice<'_>,
+    ) -> Result<Provided, Cause> {
+        let (file, bytes) = open_own(&path).map_err(io_cause(&path, "read"))?;
+        let found = hash(&file, &path, bytes, voice)?;
+        let next = "this cache cannot be written: set BITNET_CACHE_DIR to another folder";
+        match mismatch(model, &path, (found, bytes), next) {
+            None => Ok(Provided { path, how: How::Verified }),
+            Some(mismatch) => Err(Cause::Mismatch(mismatch)),
+        }
+    }
+
+    /// Provides or verifies the file of `model`, whose lock is held.
+    fn fill(
+        &self,
+        model: &LockedModel,
+        room: &Room,
+        allow: Allow<'_>,
+        again: bool,
+        voice: Voice<'_>,
+    ) -> Result<How, Cause> {
+        if !again && stamp::holds(&room.file(), &room.stamp()) {
+            return Ok(How::Present);
+        }
+        let how = match self.verify(model, room, voice)? {
+            true => How::Verified,
+            false => self.obtain(model, room, allow, voice)?,
+        };
+        // Without a stamp the file is hashed again next time, which is all that is lost.
+        let (file, stamp, new) = (room.file(), room.stamp(), room.new_stamp());
+        if stamp::write(&*self.disk, &file, &stamp, &new).is_ok() {
+            voice.step(Step::Stamped);
+        }
+        Ok(how)
+    }
+
+    fn obtain(
+        &self,
+        model: &LockedModel,
+        room: &Room,
+        allow: Allow<'_>,
+        voice: Voice<'_>,
+    ) -> Result<How, Cause> {
+        match (&model.source, allow) {
+            (ModelSource::Synth(source), Allow::Make | Allow::Fetch(_)) => {
+                make(&*self.disk, room, model, source, voice)?;
+                Ok(How::Made)
             }
-            // Some network file systems have no locks: the rename at the end is atomic anyway.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(source)) => return Err(io_error(&path, "lock")(source)),
-        }
-        Ok(file)
-    }
-}
-
-/// What to say of a model that nobody but the user can provide.
-fn missing(model: &LockedModel, place: &Path) -> StoreError {
-    let source_name = match &model.source {
-        ModelSource::HuggingFace { repository, revision, file } => {
-            format!("{repository}, revision {revision}, {file}")
-        }
-        ModelSource::Url { url, .. } => url.clone(),
-        ModelSource::Path(path) => path.clone(),
-        ModelSource::Synth(_) => "the generator".into(),
-    };
-    StoreError::NotHere { id: model.id.clone(), source_name, place: place.to_owned() }
-}
-
-/// Writes a synthetic model into a temporary file beside its place, and moves it there if its bytes
-/// are the pinned ones.
-fn make(
-    model: &LockedModel,
-    source: &SynthSource,
-    place: &Path,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<(), StoreError> {
-    let folder = place.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io_error(folder, "create"))?;
-    // The lock is ours, so what an interrupted making left behind is nobody's.
-    for entry in fs::read_dir(folder).map_err(io_error(folder, "read"))?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(MAKING) {
-            let _ = fs::remove_file(entry.path());
+            (_, Allow::Fetch(options)) => {
+                if let Some(terms) = Terms::of(model, &self.root).filter(|t| !t.are_accepted()) {
+                    if !options.accepted_terms.contains(&model.id) {
+                        return Err(terms.refusal());
+                    }
+                    terms.accept(&*self.disk)?;
+                }
+                let disk = &*self.disk;
+                Ok(How::Fetched(Download { disk, room, model, options, voice }.run()?))
+            }
+            _ => Err(self.missing(model)),
         }
     }
-    let temporary = tempfile::Builder::new()
-        .prefix(MAKING)
-        .tempfile_in(folder)
-        .map_err(io_error(folder, "write in"))?;
-    let made = synthesise(&model.id, source, temporary.as_file(), progress);
-    progress(Progress::Done(&model.id));
-    let (bytes, found) = made?;
-    let next = "the generator changed: if that was intended, write the new values into models.toml";
-    check(model, place, found, bytes, next)?;
-    let file = temporary.as_file();
-    file.sync_all().map_err(io_error(place, "write"))?;
-    let mut permissions = file.metadata().map_err(io_error(place, "read"))?.permissions();
-    // A mapped file must not change under its readers; it is only ever replaced.
-    #[cfg(unix)]
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o444);
-    #[cfg(not(unix))]
-    permissions.set_readonly(true);
-    file.set_permissions(permissions).map_err(io_error(place, "protect"))?;
-    temporary.persist(place).map_err(|error| io_error(place, "create")(error.error))?;
-    #[cfg(unix)]
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder, "sync"))?;
-    Ok(())
-}
 
-/// Writes the model of `source` to `out`; gives its length and SHA-256.
-///
-/// # Errors
-/// If the spec names no model, or `out` cannot be written.
-pub fn synthesise(
-    id: &str,
-    source: &SynthSource,
-    out: impl Write,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<(u64, String), StoreError> {
-    let failed = |why: String| StoreError::Synth { id: id.to_owned(), why };
-    let SynthSource { arch, preset, tensor_type, embedding_type, seed } = source;
-    let spec = SynthSpec::from_names(arch, preset, tensor_type, embedding_type, *seed)
-        .map_err(|error| failed(error.to_string()))?;
-    let mut hashed = Hashed { out, hasher: Sha256::new() };
-    let bytes = write_model(&spec, &mut hashed, |done, all| {
-        progress(Progress::Making(id, done, all));
-    })
-    .map_err(|error: SynthError| failed(error.to_string()))?;
-    Ok((bytes, stamp::hex(&hashed.hasher.finalize())))
-}
-
-/// Hashes what it passes on.
-struct Hashed<W> {
-    out: W,
-    hasher: Sha256,
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
+    fn missing(&self, model: &LockedModel) -> Cause {
+        Cause::NotHere {
+            id: model.id.clone(),
+            origin: sources::describe(model),
+            place: self.place(model),
+        }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+    /// Whether the right file is in its place; a wrong one is moved out of it.
+    fn verify(&self, model: &LockedModel, room: &Room, voice: Voice<'_>) -> Result<bool, Cause> {
+        let path = room.file();
+        let wrong = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io_cause(&path, "read")(error).into()),
+            Ok(found) if !found.is_file() => {
+                let what = if found.is_symlink() { "a symbolic link" } else { "no file" };
+                format!("{} is {what}", path.display())
+            }
+            Ok(_) => {
+                let (file, bytes) = open_own(&path).map_err(io_cause(&path, "read"))?;
+                let found = hash(&file, &path, bytes, voice)?;
+                match mismatch(model, &path, (found, bytes), "moved out of the way") {
+                    None => {
+                        // One that was put here by hand can still be changed under its readers.
+                        let _ = protect(&file);
+                        return Ok(true);
+                    }
+                    Some(mismatch) => mismatch.to_string(),
+                }
+            }
+        };
+        room.quarantine(&*self.disk, &path, &wrong, voice)?;
+        Ok(false)
     }
 }
 
-fn check(
+fn hash(file: &fs::File, path: &Path, bytes: u64, voice: Voice<'_>) -> Result<String, IoCause> {
+    let mut hasher = Sha256::new();
+    let hear = |done| (voice.hear)(Progress::Hashing(voice.id, done, bytes));
+    let fed = feed(file, &mut hasher, hear);
+    (voice.hear)(Progress::Done(voice.id));
+    fed.map_err(io_cause(path, "hash"))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+/// How a file of `bytes` bytes differs from the pinned one, if it does.
+fn mismatch(
     model: &LockedModel,
     path: &Path,
-    found: String,
-    found_bytes: u64,
+    (found, bytes): (String, u64),
     next: &'static str,
-) -> Result<(), StoreError> {
-    if found == model.sha256 && found_bytes == model.bytes {
-        return Ok(());
+) -> Option<Box<Mismatch>> {
+    if found == model.sha256 && bytes == model.bytes {
+        return None;
     }
-    Err(StoreError::Mismatch(Box::new(Mismatch {
-        id: model.id.clone(),
+    Some(Box::new(Mismatch {
         path: path.to_owned(),
         found,
-        found_bytes,
+        found_bytes: bytes,
         wanted: model.sha256.clone(),
         wanted_bytes: model.bytes,
         next,
-    })))
-}
-
-fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Io { path, action, source }
+    }))
 }

@@ -7,6 +7,6 @@ mod summary;
 mod terminal;
 
 pub use output::print_line;
-pub use progress::progress;
+pub use progress::{Reporter, progress, rate};
 pub use summary::{Basis, Summary};
 pub use terminal::{Colour, Terminal};

@@ -77,9 +77,9 @@ impl From<BackendError> for Obstacle {
 impl From<StoreError> for Obstacle {
     fn from(error: StoreError) -> Self {
         let text = escape::text(&error.to_string());
-        match error {
-            StoreError::NotHere { .. } => Obstacle::Missing(text),
-            _ => Obstacle::Error(text),
+        match error.is_missing() {
+            true => Obstacle::Missing(text),
+            false => Obstacle::Error(text),
         }
     }
 }

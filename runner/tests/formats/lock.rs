@@ -62,16 +62,25 @@ fn the_lock_has_the_same_messages() {
         &["error: `source` is exactly one of", "--> models.toml:10:10"],
     );
     for (url, why) in [
-        ("http://example.org/x", "another scheme"),
-        ("file:///x", "another scheme"),
+        ("ftp://example.org/x", "another scheme"),
+        ("models/x.gguf", "another scheme"),
+        ("file://x", "no absolute path: write file:///…"),
         ("https://", "no host"),
         ("https://me:secret@example.org/x", "a user name or password"),
         ("https://example.org/a b", "a space or a control character"),
     ] {
         says_only(
             &lock("https://example.org/large.gguf", url),
-            &["error: a URL is https:// without user name", "--> models.toml:19:18", why],
+            &["error: a URL is https://, http:// or file:///", "--> models.toml:19:18", why],
         );
+    }
+    for (terms, rule) in [
+        ("http://example.org/terms", "error: `terms` is an https:// URL without user name"),
+        ("https://me@example.org/terms", "error: `terms` is an https:// URL without user name"),
+        ("https://example.org/terms", "error: `terms` belongs to a model that is fetched"),
+    ] {
+        let line = format!("license = \"MIT\"\nterms = \"{terms}\"");
+        says_only(&lock("license = \"MIT\"", &line), &[rule]);
     }
     let hf = |repository: &str, revision: &str, file: &str| {
         lock(
