@@ -16,19 +16,20 @@ pub fn of(root: &Path, paths: &[PathBuf]) -> Result<u64, String> {
     }
     files.sort();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
     for file in files {
         let bytes =
             fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        add(file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes());
-        add(&(bytes.len() as u64).to_le_bytes());
-        add(&bytes);
+        let name = file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes();
+        for part in [name, &(bytes.len() as u64).to_le_bytes(), &bytes] {
+            hash = and(hash, part);
+        }
     }
     Ok(hash)
+}
+
+/// The fingerprint `hash` continued over `bytes`.
+pub fn and(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {

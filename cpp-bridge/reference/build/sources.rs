@@ -6,6 +6,21 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Where a reference's sources come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Variable that names a finished build.
+    pub dir: &'static str,
+    /// Variable that names a source tree.
+    pub source: &'static str,
+    /// The crate that holds the pinned sources.
+    pub package: &'static str,
+    /// The folder of the crate that holds the reference's own tree.
+    pub nested: &'static str,
+    /// One file of each part that a usable tree must have.
+    pub required: &'static [&'static str],
+}
+
 /// A source tree and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
@@ -17,20 +32,16 @@ pub struct Sources {
     pub origin: String,
 }
 
-/// The tree in `dir`, which `variable` names: either the reference's own, or that of a crate which
-/// keeps it in the folder `nested`.
+/// The tree in `dir`, which `origin.source` names: either the reference's own, or that of a crate
+/// which keeps it in the folder `origin.nested`.
 ///
 /// # Errors
-/// One message with the files of `required` that are missing, and what to do.
-pub fn in_directory(
-    variable: &str,
-    dir: &Path,
-    nested: &str,
-    required: &[&str],
-) -> Result<Sources, String> {
+/// One message with the files that are missing, and what to do.
+pub fn in_directory(origin: &Origin, dir: &Path) -> Result<Sources, String> {
+    let Origin { source: variable, nested, required, .. } = origin;
     let fail = |what: String| {
         Err(format!(
-            "{variable}={}: {what}. Set {variable} to an unpacked source tree (a git clone needs \
+            "{variable}={}: {what}. Set {variable} to an unpacked source tree (a git clone may need \
              `git submodule update --init --recursive`), or unset it to compile the pinned sources \
              (`unset {variable}`)",
             dir.display()
@@ -48,18 +59,13 @@ pub fn in_directory(
     Ok(Sources { root, version: None, origin: format!("directory {}", dir.display()) })
 }
 
-/// The tree in the crate `name`, which the package at `manifest` pins. Cargo downloads it and
-/// checks it against the lock file; nothing of it is built.
+/// The tree in the crate `origin.package`, which the package at `manifest` pins. Cargo downloads it
+/// and checks it against the lock file; nothing of it is built.
 ///
 /// # Errors
 /// Cargo's own words and what to do.
-pub fn in_crate(
-    cargo: &str,
-    manifest: &Path,
-    name: &str,
-    nested: &str,
-    required: &[&str],
-) -> Result<Sources, String> {
+pub fn in_crate(origin: &Origin, cargo: &str, manifest: &Path) -> Result<Sources, String> {
+    let Origin { dir, source, package: name, nested, required } = origin;
     let arguments = ["metadata", "--format-version=1", "--locked", "--manifest-path"];
     let prefetch = format!("cargo fetch --locked --manifest-path {}", manifest.display());
     let output = Command::new(cargo)
@@ -71,8 +77,7 @@ pub fn in_crate(
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(format!(
             "cargo cannot provide the crate {name}: {}. With a network, `{prefetch}` fetches it; \
-             without one, set BITNET_CPP_SOURCE to an unpacked source tree or BITNET_CPP_DIR to a \
-             finished build",
+             without one, set {source} to an unpacked source tree or {dir} to a finished build",
             words.split_whitespace().collect::<Vec<_>>().join(" ")
         ));
     }
@@ -82,7 +87,7 @@ pub fn in_crate(
         .as_array()
         .into_iter()
         .flatten()
-        .find(|package| package["name"] == name)
+        .find(|package| package["name"] == *name)
         .ok_or_else(|| format!("{} does not depend on the crate {name}", manifest.display()))?;
     let (Some(crate_manifest), Some(version)) =
         (package["manifest_path"].as_str(), package["version"].as_str())

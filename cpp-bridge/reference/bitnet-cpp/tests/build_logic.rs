@@ -18,6 +18,7 @@ use std::fs;
 use std::path::Path;
 
 use existing::Kind;
+use sources::Origin;
 use stamp::Stamp;
 use toolchain::Machines;
 
@@ -33,6 +34,16 @@ fn put(root: &Path, file: &str, content: &[u8]) {
     let path = root.join(file);
     fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
     fs::write(path, content).expect("a file");
+}
+
+fn origin(required: &'static [&'static str]) -> Origin {
+    Origin {
+        dir: "THE_DIR",
+        source: "THE_SOURCE",
+        package: "bitnet-llm-sys",
+        nested: "bitnet.cpp",
+        required,
+    }
 }
 
 const HEADERS: [&str; 3] = ["include/llama.h", "include/ggml.h", "include/ggml-backend.h"];
@@ -157,22 +168,14 @@ fn only_the_references_shared_libraries_are_mirrored() {
 
 #[test]
 fn a_source_directory_that_is_wrong() {
-    let required = ["src/a.cpp", "3rdparty/llama.cpp/include/llama.h"];
+    let origin = origin(&["src/a.cpp", "3rdparty/llama.cpp/include/llama.h"]);
     assert_says(
-        sources::in_directory(
-            "BITNET_CPP_SOURCE",
-            Path::new("/no/such/place"),
-            "bitnet.cpp",
-            &required,
-        ),
-        &[
-            "BITNET_CPP_SOURCE=/no/such/place: there is no such directory",
-            "unset BITNET_CPP_SOURCE",
-        ],
+        sources::in_directory(&origin, Path::new("/no/such/place")),
+        &["THE_SOURCE=/no/such/place: there is no such directory", "unset THE_SOURCE"],
     );
     let root = tree(&["src/a.cpp"]);
     assert_says(
-        sources::in_directory("BITNET_CPP_SOURCE", root.path(), "bitnet.cpp", &required),
+        sources::in_directory(&origin, root.path()),
         &["no 3rdparty/llama.cpp/include/llama.h in", "git submodule update"],
     );
 }
@@ -180,10 +183,11 @@ fn a_source_directory_that_is_wrong() {
 #[test]
 fn a_source_directory_is_the_tree_or_the_crate_around_it() {
     let root = tree(&["bitnet.cpp/src/a.cpp", "src/a.cpp"]);
-    let of_crate =
-        sources::in_directory("S", root.path(), "bitnet.cpp", &["src/a.cpp"]).expect("a crate");
+    let origin = origin(&["src/a.cpp"]);
+    let of_crate = sources::in_directory(&origin, root.path()).expect("a crate");
     assert_eq!(of_crate.root, root.path().join("bitnet.cpp"));
-    let plain = sources::in_directory("S", root.path(), "absent", &["src/a.cpp"]).expect("a tree");
+    let other = Origin { nested: "absent", ..origin };
+    let plain = sources::in_directory(&other, root.path()).expect("a tree");
     assert_eq!(plain.root, root.path());
     assert_eq!(plain.version, None);
 }
@@ -192,22 +196,22 @@ fn a_source_directory_is_the_tree_or_the_crate_around_it() {
 fn the_pinned_crate_is_found_through_cargo() {
     let cargo = env!("CARGO");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("source/Cargo.toml");
-    let found = sources::in_crate(cargo, &manifest, "bitnet-llm-sys", "bitnet.cpp", &["LICENSE"])
-        .expect("the crate");
+    let pinned = origin(&["LICENSE"]);
+    let found = sources::in_crate(&pinned, cargo, &manifest).expect("the crate");
     assert_eq!(found.version.as_deref(), Some("bitnet-llm-sys 1.0.2"));
     assert!(found.root.join("src/ggml-bitnet-mad.cpp").is_file());
     assert_says(
-        sources::in_crate(cargo, &manifest, "bitnet-llm-sys", "bitnet.cpp", &["no-such-file"]),
+        sources::in_crate(&origin(&["no-such-file"]), cargo, &manifest),
         &["has no no-such-file", "cargo fetch --locked"],
     );
     assert_says(
-        sources::in_crate(cargo, &manifest, "another", "x", &[]),
+        sources::in_crate(&Origin { package: "another", ..pinned }, cargo, &manifest),
         &["does not depend on the crate another"],
     );
     let nowhere = manifest.with_file_name("absent.toml");
     assert_says(
-        sources::in_crate(cargo, &nowhere, "bitnet-llm-sys", "x", &[]),
-        &["cargo cannot provide the crate bitnet-llm-sys", "BITNET_CPP_SOURCE"],
+        sources::in_crate(&pinned, cargo, &nowhere),
+        &["cargo cannot provide the crate bitnet-llm-sys", "THE_SOURCE", "THE_DIR"],
     );
 }
 

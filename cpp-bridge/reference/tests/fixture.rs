@@ -1,12 +1,14 @@
-//! Writes a tiny `bitnet-b1.58` model with I2_S matrices and a byte-level BPE tokenizer.
+//! Writes a tiny BitNet model with ternary matrices and a byte-level BPE tokenizer.
 //!
-//! Only what the reference needs to load and compute; every value comes from a seed. Layout of GGUF:
-//! the ggml repository's docs/gguf.md; of I2_S: `quantize_i2_s` in bitnet.cpp's
-//! src/ggml-bitnet-mad.cpp (x86).
+//! Only what a reference needs to load and compute; every value comes from a seed, and is the same
+//! for every provider. Architecture and ternary type are the provider's. Layout of GGUF: the ggml
+//! repository's docs/gguf.md.
 
 use std::path::{Path, PathBuf};
 
 use half::f16;
+
+use crate::provider;
 
 pub const LAYERS: u32 = 2;
 pub const EMBEDDING: usize = 256;
@@ -22,7 +24,6 @@ const ALIGNMENT: usize = 32;
 const F32: u32 = 0;
 const F16: u32 = 1;
 const Q6_K: u32 = 14;
-const I2_S: u32 = 36;
 
 const MERGED: [&str; 8] = ["Ġthe", "Ġcat", "Ġsat", "Ġon", "he", "hello", "Ġworld", "ing"];
 
@@ -133,8 +134,8 @@ pub struct Tensor {
 fn metadata() -> Vec<(String, Vec<u8>)> {
     let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |key: &str, value: Vec<u8>| entries.push((key.to_owned(), value));
-    add("general.architecture", string("bitnet-b1.58"));
-    add("general.file_type", u32_value(40));
+    add("general.architecture", string(provider::ARCHITECTURE));
+    add("general.file_type", u32_value(provider::FILE_TYPE));
     for (key, value) in [
         ("vocab_size", VOCABULARY as u32),
         ("context_length", CONTEXT),
@@ -145,10 +146,15 @@ fn metadata() -> Vec<(String, Vec<u8>)> {
         ("attention.head_count_kv", KV_HEADS as u32),
         ("rope.dimension_count", (EMBEDDING / HEADS) as u32),
     ] {
-        add(&format!("bitnet-b1.58.{key}"), u32_value(value));
+        add(&format!("{}.{key}", provider::ARCHITECTURE), u32_value(value));
     }
-    add("bitnet-b1.58.rope.freq_base", f32_value(500_000.0));
-    add("bitnet-b1.58.attention.layer_norm_rms_epsilon", f32_value(1e-5));
+    for (key, value) in [("rope.freq_base", 500_000.0), ("attention.layer_norm_rms_epsilon", 1e-5)]
+    {
+        add(&format!("{}.{key}", provider::ARCHITECTURE), f32_value(value));
+    }
+    for (key, value) in provider::MORE_KEYS {
+        add(key, string(value));
+    }
     let (tokens, merges) = vocabulary();
     let normal = BOS as usize;
     add("tokenizer.ggml.model", string("gpt2"));
@@ -225,19 +231,11 @@ fn norm(random: &mut Random, length: usize) -> Tensor {
     Tensor { extents: vec![length], kind: F32, bytes: values.collect() }
 }
 
-/// Byte `j` of a group of 32 holds the values j, 32 + j, 64 + j, 96 + j in bits 6, 4, 2, 0.
 fn matrix(random: &mut Random, rows: usize, columns: usize) -> Tensor {
     let codes: Vec<u8> = (0..rows * columns).map(|_| random.below(3)).collect();
-    let mut bytes: Vec<u8> = codes
-        .chunks(128)
-        .flat_map(|group| {
-            (0..32).map(|j| group[j] << 6 | group[32 + j] << 4 | group[64 + j] << 2 | group[96 + j])
-        })
-        .collect();
     let scale = (1.5 / columns as f32).sqrt() * (0.8 + 0.4 * random.unit());
-    bytes.extend(scale.to_le_bytes());
-    bytes.extend([0; 28]);
-    Tensor { extents: vec![columns, rows], kind: I2_S, bytes }
+    let bytes = provider::pack(&codes, scale);
+    Tensor { extents: vec![columns, rows], kind: provider::TERNARY, bytes }
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {

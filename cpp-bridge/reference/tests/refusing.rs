@@ -1,9 +1,10 @@
 //! Bad input is an error with the reference's reason, never a crash and never a wrong answer.
 
 use crate::fixture::{self, BOS, EOS, Model, VOCABULARY};
-use bitnet_reference_bitnet_cpp::{CacheType, Error, Reference, Settings, log_tail};
+use crate::provider;
+use crate::reference::{Error, Reference, Settings, log_tail};
 
-fn small() -> Settings {
+pub fn small() -> Settings {
     Settings { context: 64, ..Settings::default() }
 }
 
@@ -12,7 +13,7 @@ fn load(model: &Model) -> Reference {
 }
 
 #[track_caller]
-fn assert_says<T: std::fmt::Debug>(result: Result<T, Error>, parts: &[&str]) {
+pub fn assert_says<T: std::fmt::Debug>(result: Result<T, Error>, parts: &[&str]) {
     let message = result.expect_err("must be refused").to_string();
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
@@ -51,26 +52,30 @@ fn a_header_cut_off() {
     assert_says(Reference::load(&path, &small()), &["header.gguf", "failed to load model"]);
 }
 
+/// The fixture with another architecture's name.
+fn renamed(name: &str) -> Vec<u8> {
+    let mut bytes = fixture::bytes();
+    let old = provider::ARCHITECTURE.as_bytes();
+    let at = bytes.windows(old.len()).position(|window| window == old).expect("the name");
+    bytes[at - 8..at].copy_from_slice(&(name.len() as u64).to_le_bytes());
+    bytes.splice(at..at + old.len(), name.bytes());
+    bytes
+}
+
 #[test]
 fn an_unknown_architecture() {
     let model = Model::new();
-    let mut bytes = fixture::bytes();
-    let at = bytes.windows(12).position(|window| window == b"bitnet-b1.58").expect("the name");
-    bytes[at..at + 12].copy_from_slice(b"no-such-arch");
-    let path = model.sibling("arch.gguf", &bytes);
-    assert_says(Reference::load(&path, &small()), &["unknown model architecture", "no-such-arch"]);
+    let name = "x".repeat(provider::ARCHITECTURE.len());
+    let path = model.sibling("arch.gguf", &renamed(&name));
+    assert_says(Reference::load(&path, &small()), &["unknown model architecture", &name]);
 }
 
 #[test]
 fn an_error_as_long_as_a_file_makes_it_is_cut() {
     let model = Model::new();
-    let mut bytes = fixture::bytes();
-    let at = bytes.windows(12).position(|window| window == b"bitnet-b1.58").expect("the name");
-    // The length of the name grows by a multiple of the alignment, so that the data stays aligned.
-    let name = "x".repeat(12 + 32 * 150);
-    bytes[at - 8..at].copy_from_slice(&(name.len() as u64).to_le_bytes());
-    bytes.splice(at..at + 12, name.bytes());
-    let path = model.sibling("long.gguf", &bytes);
+    // Longer by a multiple of the alignment, so that the data stays aligned.
+    let name = "x".repeat(provider::ARCHITECTURE.len() + 32 * 150);
+    let path = model.sibling("long.gguf", &renamed(&name));
     let message = Reference::load(&path, &small()).expect_err("must be refused").to_string();
     assert!(message.contains("unknown model architecture: 'xxx"), "{message}");
     let kept = message.matches('x').count();
@@ -94,51 +99,6 @@ fn settings_out_of_range() {
     ] {
         assert_says(Reference::load(&model.path(), &settings), &[part]);
     }
-}
-
-/// The fixture's largest matrix has 512 rows; a share is rounded to whole groups of four rows.
-#[test]
-fn a_micro_batch_that_overflows_a_stack() {
-    let model = Model::new();
-    let wide = |threads, positions| Settings {
-        threads,
-        context: positions,
-        micro_batch: positions,
-        ..Settings::default()
-    };
-    // (64 MiB - 256 KiB) / 4 bytes / 512 rows
-    assert_says(
-        Reference::load(&model.path(), &wide(1, 32_641)),
-        &[
-            "micro_batch",
-            "512 rows x 32641 positions",
-            "smallest has 67108864 bytes",
-            "at most 32640 or use more threads",
-        ],
-    );
-    assert_says(
-        Reference::load(&model.path(), &wide(2, 70_000)),
-        &["260 rows x 70000 positions", "set micro_batch to at most", "`ulimit -s`"],
-    );
-    let narrow = Settings { micro_batch: 64, ..wide(1, 40_000) };
-    Reference::load(&model.path(), &narrow).expect("a wide context in narrow graphs");
-}
-
-/// What a thread without attributes gets is the limit of the process, where that is a number.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[test]
-fn the_references_own_threads_have_the_systems_stack() {
-    let limits = std::fs::read_to_string("/proc/self/limits").expect("the limits");
-    let line = limits.lines().find(|line| line.starts_with("Max stack size")).expect("a line");
-    let soft = line.split_whitespace().nth(3).and_then(|word| word.parse::<usize>().ok());
-    let Some(bytes) = soft.filter(|bytes| *bytes < 64 << 20) else {
-        println!("not compared: the limit of this process is {line}");
-        return;
-    };
-    let settings =
-        Settings { threads: 2, context: 70_000, micro_batch: 70_000, ..Settings::default() };
-    let says = format!("smallest has {bytes} bytes");
-    assert_says(Reference::load(&Model::new().path(), &settings), &[&says]);
 }
 
 #[test]
@@ -195,13 +155,6 @@ fn tensor_names_that_do_not_exist() {
     let mut narrow = Reference::load(&model.path(), &Settings { micro_batch: 32, ..small() })
         .expect("the fixture");
     assert_says(narrow.capture(&[1; 33], &names[..1]), &["33 ids", "micro_batch = 32"]);
-}
-
-#[test]
-fn a_value_cache_that_the_reference_cannot_use() {
-    let model = Model::new();
-    let settings = Settings { value_cache: CacheType::F32, ..small() };
-    assert_says(Reference::load(&model.path(), &settings), &["V cache"]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! The compiled reference computes each operation as the README of the bridge writes it down: a
 //! twin in plain Rust, fed with the reference's own inputs, gives the same bits.
 //!
-//! Holds for the build that this package compiles for AVX2; a build linked through `BITNET_CPP_DIR`
-//! or compiled for another instruction set may group its sums otherwise.
+//! Holds for the build that the package compiles for AVX2; a build that is linked instead, or compiled
+//! for another instruction set, may group its sums otherwise. The twins are the same for every
+//! provider but the ternary product, which depends on the type.
 
-use bitnet_reference_bitnet_cpp::{CapturedTensor, Reference, Settings, build_info};
 use half::f16;
 
 use crate::fixture::{self, EMBEDDING, FEED_FORWARD, HEADS, Head, KV_HEADS, Model, VOCABULARY};
+use crate::provider;
+use crate::reference::{CapturedTensor, Reference, Settings, build_info};
 
 const HEAD_SIZE: usize = EMBEDDING / HEADS;
 const KV: usize = HEAD_SIZE * KV_HEADS;
@@ -69,7 +71,7 @@ fn assert_bits(twin: &[f32], reference: &[f32], what: &str) {
     }
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect()
 }
 
@@ -105,30 +107,6 @@ fn rms_norm(x: &[f32], weight: &[f32]) -> Vec<f32> {
         row.iter().zip(weight).map(move |(value, weight)| (value * scale) * weight)
     });
     rows.flatten().collect()
-}
-
-fn i2_s_product(x: &[f32], weight: &fixture::Tensor) -> Vec<f32> {
-    let [columns, rows] = weight.extents[..] else { panic!("a matrix") };
-    let (codes, tail) = weight.bytes.split_at(columns * rows / 4);
-    let scale = floats(&tail[..4])[0];
-    let weight_at = |row: usize, column: usize| {
-        let (group, within) = ((row * columns + column) / 128, column % 128);
-        i32::from(codes[group * 32 + within % 32] >> (6 - 2 * (within / 32)) & 3) - 1
-    };
-    let mut out = Vec::new();
-    for token in x.chunks(columns) {
-        let largest = token.iter().fold(0.00001_f64, |max, value| max.max(f64::from(*value).abs()));
-        let activation_scale = (127.0 / largest) as f32;
-        let quantised: Vec<i32> = token
-            .iter()
-            .map(|value| ((value * activation_scale).round_ties_even() as i32).clamp(-128, 127))
-            .collect();
-        out.extend((0..rows).map(|row| {
-            let sum: i32 = quantised.iter().enumerate().map(|(c, q)| q * weight_at(row, c)).sum();
-            sum as f32 / activation_scale * scale
-        }));
-    }
-    out
 }
 
 fn rope(x: &[f32], heads: usize) -> Vec<f32> {
@@ -202,16 +180,18 @@ fn embedding_and_rms_norm() {
     if !is_our_avx2_build() {
         return;
     }
-    let seen =
-        Observed::new(Head::F16, &["inp_embd", "attn_norm-0", "ffn_out-0", "ffn_sub_norm-0"]);
+    let seen = Observed::new(
+        Head::F16,
+        &[provider::EMBEDDED, "attn_norm-0", provider::GATED, "ffn_sub_norm-0"],
+    );
     let table = halves(&seen.weight("token_embd.weight").bytes);
     let rows: Vec<f32> = (0..seen.count)
         .flat_map(|i| table[i * 37 % 300 * EMBEDDING..][..EMBEDDING].to_vec())
         .collect();
-    assert_bits(&rows, seen.values("inp_embd", 0), "embedding");
+    assert_bits(&rows, seen.values(provider::EMBEDDED, 0), "embedding");
     for (input, weight, output) in [
-        ("inp_embd", "blk.0.attn_norm.weight", "attn_norm-0"),
-        ("ffn_out-0", "blk.0.ffn_sub_norm.weight", "ffn_sub_norm-0"),
+        (provider::EMBEDDED, "blk.0.attn_norm.weight", "attn_norm-0"),
+        (provider::GATED, "blk.0.ffn_sub_norm.weight", "ffn_sub_norm-0"),
     ] {
         let weight = floats(&seen.weight(weight).bytes);
         assert_bits(&rms_norm(seen.values(input, 0), &weight), seen.values(output, 0), output);
@@ -219,7 +199,7 @@ fn embedding_and_rms_norm() {
 }
 
 #[test]
-fn i2_s_products() {
+fn ternary_products() {
     if !is_our_avx2_build() {
         return;
     }
@@ -232,7 +212,7 @@ fn i2_s_products() {
         ("attn_norm-1", "blk.1.attn_v.weight", "Vcur-1"),
         ("ffn_sub_norm-1", "blk.1.ffn_down.weight", "ffn_down-1"),
     ] {
-        let twin = i2_s_product(seen.values(input, 0), seen.weight(weight));
+        let twin = provider::product(seen.values(input, 0), seen.weight(weight));
         assert_bits(&twin, seen.values(output, 0), output);
     }
 }
@@ -244,7 +224,8 @@ fn rope_by_recurrence() {
     }
     let seen = Observed::new(Head::F16, &["Qcur-0", "Kcur-1"]);
     for (name, heads) in [("Qcur-0", HEADS), ("Kcur-1", KV_HEADS)] {
-        assert_bits(&rope(seen.values(name, 0), heads), seen.values(name, 1), name);
+        let rotated = seen.values(name, provider::ROTATED);
+        assert_bits(&rope(seen.values(name, 0), heads), rotated, name);
     }
 }
 
@@ -253,12 +234,13 @@ fn attention() {
     if !is_our_avx2_build() {
         return;
     }
-    let names = ["Qcur-0", "Kcur-0", "Vcur-0", "kq-0", "kq_soft_max_ext-0", "kqv-0", "kqv_out-0"];
+    let names = ["Qcur-0", "Kcur-0", "Vcur-0", "kq-0", provider::SOFTMAX, "kqv-0", "kqv_out-0"];
     let seen = Observed::new(Head::F16, &names);
-    let cells = seen.count.next_multiple_of(32);
-    let (q, k) = (seen.values("Qcur-0", 1), seen.values("Kcur-0", 1));
+    let cells = seen.count.next_multiple_of(provider::CELLS);
+    let (q, k) =
+        (seen.values("Qcur-0", provider::ROTATED), seen.values("Kcur-0", provider::ROTATED));
     let v = rounded_to_f16(seen.values("Vcur-0", 0));
-    let (scores, weights) = (seen.values("kq-0", 0), seen.values("kq_soft_max_ext-0", 0));
+    let (scores, weights) = (seen.values("kq-0", 0), seen.values(provider::SOFTMAX, 0));
     assert_eq!(scores.len(), cells * seen.count * HEADS);
 
     let mut twin_scores = vec![0.0; scores.len()];
@@ -297,7 +279,7 @@ fn gate_and_residual() {
     if !is_our_avx2_build() {
         return;
     }
-    let names = ["ffn_gate-0", "ffn_up-0", "ffn_out-0", "ffn_down-0", "ffn_inp-0", "l_out-0"];
+    let names = ["ffn_gate-0", "ffn_up-0", provider::GATED, "ffn_down-0", "ffn_inp-0", "l_out-0"];
     let seen = Observed::new(Head::F16, &names);
     let (gate, up) = (seen.values("ffn_gate-0", 0), seen.values("ffn_up-0", 0));
     assert_eq!(gate.len(), FEED_FORWARD * seen.count);
@@ -309,7 +291,7 @@ fn gate_and_residual() {
             (positive * positive) * up
         })
         .collect();
-    assert_bits(&twin, seen.values("ffn_out-0", 0), "relu(gate)² × up");
+    assert_bits(&twin, seen.values(provider::GATED, 0), "relu(gate)² × up");
     let (down, residual) = (seen.values("ffn_down-0", 0), seen.values("ffn_inp-0", 0));
     let twin: Vec<f32> =
         down.iter().zip(residual).map(|(down, residual)| down + residual).collect();
@@ -332,14 +314,14 @@ fn head_in_f16() {
     assert_bits(&twin, seen.values("result_output", 0), "logits");
 }
 
-/// The 256 six-bit values of a Q6_K block, less 32.
+/// The 256 six-bit values of a Q6_K block, before 32 is taken off.
 fn q6_k_values(block: &[u8]) -> [i32; 256] {
     let (low, high) = (&block[..128], &block[128..192]);
     std::array::from_fn(|i| {
         let (half, quarter, l) = (i / 128, i % 128 / 32, i % 32);
         let low = low[half * 64 + quarter % 2 * 32 + l] >> (4 * (quarter / 2)) & 15;
         let high = high[half * 32 + l] >> (2 * quarter) & 3;
-        i32::from(low | high << 4) - 32
+        i32::from(low | high << 4)
     })
 }
 
@@ -348,19 +330,18 @@ fn head_and_embedding_in_q6_k() {
     if !is_our_avx2_build() {
         return;
     }
-    let seen = Observed::new(Head::Q6K, &["inp_embd", "result_norm", "result_output"]);
+    let seen = Observed::new(Head::Q6K, &[provider::EMBEDDED, "result_norm", "result_output"]);
     let table = &seen.weight("token_embd.weight").bytes;
     let scale_of = |block: &[u8]| f16::from_le_bytes([block[208], block[209]]).to_f32();
     let mut embedding = Vec::new();
     for i in 0..seen.count {
         let block = &table[i * 37 % 300 * 210..][..210];
         let values = q6_k_values(block);
-        embedding
-            .extend((0..256).map(|i| {
-                scale_of(block) * f32::from(block[192 + i / 16] as i8) * values[i] as f32
-            }));
+        embedding.extend((0..256).map(|i| {
+            scale_of(block) * f32::from(block[192 + i / 16] as i8) * (values[i] - 32) as f32
+        }));
     }
-    assert_bits(&embedding, seen.values("inp_embd", 0), "embedding");
+    assert_bits(&embedding, seen.values(provider::EMBEDDED, 0), "embedding");
 
     let mut twin = Vec::new();
     for row in seen.values("result_norm", 0).chunks(EMBEDDING) {
@@ -378,8 +359,9 @@ fn head_and_embedding_in_q6_k() {
             let values = q6_k_values(block);
             let mut lanes = [0_i32; 8];
             for i in 0..256 {
-                lanes[i % 32 / 4] +=
-                    i32::from(block[192 + i / 16] as i8) * values[i] * quantised[i];
+                let scaled = i32::from(block[192 + i / 16] as i8) * quantised[i];
+                lanes[i % 32 / 4] += scaled * values[i];
+                lanes[provider::q6_k_lane(i)] -= scaled * 32;
             }
             let d = step * scale_of(block);
             // One block a row, so the fused sum starts from 0.

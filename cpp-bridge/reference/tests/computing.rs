@@ -2,7 +2,8 @@
 //! nothing, a greedy run follows its own logits.
 
 use crate::fixture::{self, EMBEDDING, FEED_FORWARD, HEADS, Model, VOCABULARY};
-use bitnet_reference_bitnet_cpp::{Reference, Settings, build_info};
+use crate::provider;
+use crate::reference::{Reference, Settings, build_info};
 
 const IDS: [u32; 11] = [312, 72, 101, 108, 108, 111, 32, 260, 5, 5, 199];
 
@@ -20,8 +21,8 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// The build that this package compiles is equal to the bit on both paths. A build linked through
-/// `BITNET_CPP_DIR` may contain llamafile's kernels, which round elsewhere and flip int8 codes.
+/// The build that the package compiles is equal to the bit on both paths. A build that is linked
+/// instead may contain llamafile's kernels, which round elsewhere and flip int8 codes.
 #[track_caller]
 fn assert_same_computation(a: &[f32], b: &[f32], what: &str) {
     let difference = largest_difference(a, b);
@@ -38,7 +39,7 @@ fn argmax(row: &[f32]) -> u32 {
 #[test]
 fn identity_names_source_flags_and_compiler() {
     let info = build_info();
-    assert_eq!(info.name, "bitnet-cpp");
+    assert_eq!(info.name, provider::NAME);
     for (what, text) in
         [("version", &info.version), ("source", &info.source), ("compiler", &info.compiler)]
     {
@@ -66,7 +67,8 @@ fn model_facts_are_the_files() {
     assert_eq!(reference.bos(), Some(fixture::BOS));
     assert_eq!(reference.eos(), Some(fixture::EOS));
     assert!(reference.adds_bos());
-    assert!(reference.description().contains("I2_S"), "{}", reference.description());
+    let description = reference.description();
+    assert!(description.contains(provider::TERNARY_NAME), "{description}");
 }
 
 #[test]
@@ -160,9 +162,9 @@ fn capture_observes_without_changing() {
         "attn_norm-0",
         "Qcur-0",
         "kq-0",
-        "kq_soft_max_ext-0",
+        provider::SOFTMAX,
         "kqv_out-1",
-        "ffn_out-0",
+        provider::GATED,
         "l_out-1",
         "result_norm",
         "result_output",
@@ -191,11 +193,10 @@ fn capture_observes_without_changing() {
         largest_difference(&output.values, &logits)
     );
     assert_eq!(one("attn_norm-0").shape, [EMBEDDING, IDS.len(), 1, 1]);
-    assert_eq!(one("ffn_out-0").shape, [FEED_FORWARD, IDS.len(), 1, 1]);
-    // n_kv is padded to 32 cells.
-    let weights = one("kq_soft_max_ext-0");
-    assert_eq!(weights.shape, [32, IDS.len(), HEADS, 1]);
-    for (position, row) in weights.values.chunks(32).enumerate().take(IDS.len()) {
+    assert_eq!(one(provider::GATED).shape, [FEED_FORWARD, IDS.len(), 1, 1]);
+    let weights = one(provider::SOFTMAX);
+    assert_eq!(weights.shape, [provider::CELLS, IDS.len(), HEADS, 1]);
+    for (position, row) in weights.values.chunks(provider::CELLS).enumerate().take(IDS.len()) {
         let sum: f64 = row.iter().map(|value| f64::from(*value)).sum();
         assert!((sum - 1.0).abs() < 1e-6, "the weights of position {position} sum to {sum}");
         assert!(
@@ -204,22 +205,24 @@ fn capture_observes_without_changing() {
         );
     }
     let queries: Vec<_> = tensors.iter().filter(|tensor| tensor.name == "Qcur-0").collect();
-    assert_eq!(queries.iter().map(|tensor| tensor.occurrence).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(queries[0].op, "MUL_MAT");
-    assert_eq!(queries[1].op, "ROPE");
+    let occurrences: Vec<usize> = queries.iter().map(|tensor| tensor.occurrence).collect();
+    assert_eq!(occurrences, (0..=provider::ROTATED).collect::<Vec<_>>());
+    let (projected, rotated) = (queries[0], queries[provider::ROTATED]);
+    assert_eq!((&*projected.op, &*rotated.op), ("MUL_MAT", "ROPE"));
     // Position 0 is rotated by nothing.
-    assert_eq!(queries[0].values[..EMBEDDING], queries[1].values[..EMBEDDING]);
-    assert_ne!(queries[0].values[EMBEDDING..], queries[1].values[EMBEDDING..]);
+    assert_eq!(projected.values[..EMBEDDING], rotated.values[..EMBEDDING]);
+    assert_ne!(projected.values[EMBEDDING..], rotated.values[EMBEDDING..]);
 }
 
 #[test]
 fn capture_reads_views_by_their_strides() {
     let model = Model::new();
     let mut reference = load(&model, 1);
-    let names = ["Qcur-0".to_owned(), "q-0".to_owned()];
+    let names = ["Qcur-0".to_owned(), provider::PERMUTED.to_owned()];
     let tensors = reference.capture(&IDS, &names).expect("the tensors");
     let rotated = tensors.iter().rfind(|tensor| tensor.name == "Qcur-0").expect("Qcur-0");
-    let permuted = tensors.iter().find(|tensor| tensor.name == "q-0").expect("q-0");
+    let permuted = tensors.iter().find(|tensor| tensor.name == provider::PERMUTED);
+    let permuted = permuted.expect("permuted queries");
     let head = EMBEDDING / HEADS;
     assert_eq!(rotated.shape, [head, HEADS, IDS.len(), 1]);
     assert_eq!(permuted.shape, [head, IDS.len(), HEADS, 1]);
