@@ -278,9 +278,39 @@ fn help_holds_the_exit_codes() {
     let ended = call(shipped(), &["--help"]).with(Exit::Ok);
     assert!(ended.out.ends_with(&format!("\n{}\n", Exit::table())), "{}", ended.out);
     for exit in Exit::ALL {
-        says(&ended.out, &[&format!("\n  {}  {}\n", exit.code(), exit.meaning())]);
+        says(&ended.out, &[&format!("\n  {:>3}  {}\n", exit.code(), exit.meaning())]);
     }
     says(&ended.out, &["\n  101  a bug in this program\n"]);
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_is_e10_with_the_command_that_helps() {
+    let text = "version https://git-lfs.example/spec/v1\n";
+    let suite = "kind = \"metamorphic\"\nanalysis = \"x\"\n[[case]]\nname = \"a\"\nmodel = \"pointer\"\n\
+                 tier = \"ci-light\"\nprompt = \"x\"\nrelation = \"causal-prefix\"\n";
+    let folder = project(&[("broken.toml", suite)]);
+    let root = folder.path();
+    fs::write(root.join("pointer.gguf"), text).expect("the file");
+    let (sha256, bytes) = (sha256(text.as_bytes()), text.len());
+    let lock = format!(
+        "schema_version = 1\n[[model]]\nid = \"pointer\"\ntier = \"ci-light\"\nsha256 = \"{sha256}\"\n\
+         bytes = {bytes}\nlicense = \"MIT\"\nreferences = []\nsource = {{ path = \"pointer.gguf\" }}\n"
+    );
+    fs::write(root.join("models.toml"), lock).expect("the lock");
+    let cache = Cache::empty();
+    let ended = cache.call(root, &["run"]).with(Exit::ModelLoad);
+    let place = root.join("pointer.gguf");
+    says(
+        &ended.out,
+        &[
+            &format!("error[E10]: cannot load the model '{}'\n", place.display()),
+            "pointer.gguf: byte 0: ",
+            "likely: 1. a web page or a Git LFS pointer was saved in place of the model\n",
+            "next: parity fetch --verify --id pointer\n",
+            "doc: docs/models.md\n",
+            ": 0 passed, 1 failed; 0 ignored\n",
+        ],
+    );
 }
 
 #[test]

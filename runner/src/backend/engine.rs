@@ -66,7 +66,9 @@ impl EngineBackend {
             change(&mut config);
             Model::load(&file, config, kernels)
         };
-        let model = Arc::new(load().map_err(refused)?);
+        let unloadable =
+            |why| BackendError::Load { path: request.model.clone(), why: Box::new(why) };
+        let model = Arc::new(load().map_err(unloadable)?);
         self.start(request, model)
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use bitnet_engine::model::ModelError;
 use serde::{Deserialize, Serialize};
 
 pub mod engine;
@@ -132,6 +133,14 @@ pub enum BackendError {
     /// The engine answered that it cannot do this.
     #[error("{0}")]
     Refused(String),
+    /// The engine in this process cannot load the model.
+    #[error("{why}")]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// The engine's reason.
+        why: Box<ModelError>,
+    },
     /// The processor lacks what the request needs; no command can provide it.
     #[error("{0}")]
     Hardware(String),

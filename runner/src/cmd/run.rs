@@ -76,7 +76,8 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
         return Exit::Ok;
     }
     match run(&project, &selected, args, colour) {
-        Ok(summary) if summary.failed > summary.missing => Exit::CaseFailed,
+        Ok(summary) if summary.failed > summary.missing + summary.unloadable => Exit::CaseFailed,
+        Ok(summary) if summary.unloadable > 0 => Exit::ModelLoad,
         Ok(summary) if summary.missing > 0 => Exit::Environment,
         Ok(summary) if summary.ran() => Exit::Ok,
         Ok(_) => Exit::NothingSelected,

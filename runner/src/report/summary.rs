@@ -22,6 +22,8 @@ pub struct Summary {
     pub failed: usize,
     /// How many of them lacked a model or a reference.
     pub missing: usize,
+    /// How many of them had a model that cannot be loaded.
+    pub unloadable: usize,
     /// Trials that were not run, with the reason of each.
     pub ignored: Vec<(String, String)>,
     /// Trials that were not run because their tier is above the one asked for.
@@ -49,6 +51,7 @@ impl Summary {
             Outcome::Failed { cause, verdict, .. } => {
                 self.failed += 1;
                 self.missing += usize::from(*cause == Cause::Missing);
+                self.unloadable += usize::from(*cause == Cause::Load);
                 verdict
             }
             Outcome::Ignored { reason } => {

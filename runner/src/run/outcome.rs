@@ -1,5 +1,8 @@
 //! How a trial ended, with what a report needs to say about it. Every text here is safe to print.
 
+use std::path::PathBuf;
+
+use bitnet_engine::model::ModelError;
 use serde::Serialize;
 
 use crate::backend::BackendError;
@@ -43,6 +46,8 @@ pub enum Cause {
     Engine,
     /// A model or a reference is missing.
     Missing,
+    /// The subject cannot load the model.
+    Load,
 }
 
 /// An outcome, or what kept the trial from one.
@@ -55,6 +60,13 @@ pub enum Obstacle {
     Missing(String),
     /// This processor cannot compute the variant: nobody can provide that here.
     Hardware(String),
+    /// The subject cannot load the model.
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// The engine's reason.
+        why: Box<ModelError>,
+    },
     /// An engine failed.
     Error(String),
 }
@@ -69,6 +81,7 @@ impl From<BackendError> for Obstacle {
                 escape::text(&remedy)
             )),
             BackendError::Hardware(why) => Obstacle::Hardware(escape::text(&why)),
+            BackendError::Load { path, why } => Obstacle::Load { path, why },
             other => Obstacle::Error(escape::text(&other.to_string())),
         }
     }

@@ -39,6 +39,10 @@ pub(super) fn run(
     // The temporary name is noise, and differs from run to run.
     let shown =
         |text: &str| escape::text(&text.replace(&copy.path().display().to_string(), "model.gguf"));
+    let answer = answer.map_err(|error| match error {
+        BackendError::Load { why, .. } => BackendError::Refused(why.to_string()),
+        other => other,
+    });
     match answer {
         Err(BackendError::Refused(why)) if why.contains(&check.expect_error) => {
             Ok(Outcome::passed(format!("refused: {}", shown(&why))))

@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bitnet_engine::load_error;
+
 use super::engines::Engines;
 use super::outcome::{Cause, Obstacle, Outcome, Result};
 use super::{Project, metamorphic, parity, reject, tokenizer};
@@ -75,6 +77,10 @@ impl Runner {
                 Outcome::failed(Cause::Missing, text)
             }
             Ok(Err(Obstacle::Hardware(reason))) => Outcome::Ignored { reason },
+            Ok(Err(Obstacle::Load { path, why })) => {
+                let next = format!("parity fetch --verify --id {}", case.model);
+                Outcome::failed(Cause::Load, load_error::text(&path, &why, &next))
+            }
             Ok(Err(Obstacle::Error(what))) => {
                 Outcome::failed(Cause::Engine, format!("ERROR: {what}"))
             }
@@ -181,7 +187,7 @@ mod tests {
             panic!("a judged failure passes")
         };
         assert_eq!(line, "fails as known: drifts\\u{1b}[31m (issue 7)");
-        for cause in [Cause::Missing, Cause::Engine] {
+        for cause in [Cause::Missing, Cause::Engine, Cause::Load] {
             let outcome = Outcome::failed(cause, "ERROR: no worker");
             assert_eq!(turned(outcome.clone()), outcome, "{cause:?}");
         }
