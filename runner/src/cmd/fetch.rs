@@ -64,7 +64,7 @@ pub struct FetchArgs {
     quiet: bool,
 }
 
-fn tier(word: &str) -> Result<Tier, String> {
+pub(super) fn tier(word: &str) -> Result<Tier, String> {
     let names = Tier::ALL.map(Tier::name);
     let found = Tier::ALL.into_iter().find(|tier| tier.name() == word);
     found.ok_or_else(|| format!("allowed are {}", names.join(" and ")))

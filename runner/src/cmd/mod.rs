@@ -1,6 +1,7 @@
 //! The verbs of the `parity` command, one a file.
 
 pub mod fetch;
+mod lock;
 mod manifest;
 pub mod models;
 pub mod run;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use clap::Subcommand;
 
-use super::manifest;
+use super::lock::LockArgs;
+use super::{lock, manifest};
 use crate::escape;
 use crate::exit::Exit;
 use crate::models::{LockedModel, ModelLock, ModelSource, State, Store};
@@ -23,6 +24,8 @@ pub enum ModelsCommand {
         /// Id of the model
         id: String,
     },
+    /// Add or update an entry of models.toml by asking its source
+    Lock(Box<LockArgs>),
     /// Make synthetic models in the cache and verify them
     Synth {
         /// Id of the model; all synthetic ones if none is given
@@ -50,6 +53,7 @@ pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
     match command {
         ModelsCommand::List => list(&lock, &store),
         ModelsCommand::Path { id } => path(&lock, &store, id),
+        ModelsCommand::Lock(args) => lock::execute(root, &lock, args, colour),
         ModelsCommand::Synth { id } => synth(&lock, &store, id),
     }
 }

@@ -84,7 +84,9 @@ pub(super) fn permit(url: &Url, allow_http: bool) -> Result<(), String> {
     match url.scheme() {
         "https" => Ok(()),
         "http" if allow_http || is_loopback(url) => Ok(()),
-        "http" => Err("not encrypted: refused; use https, or allow it with --allow-http".to_owned()),
+        "http" => {
+            Err("not encrypted: refused; use https, or allow it with --allow-http".to_owned())
+        }
         other => Err(format!("the scheme {}: refused", escape::text(other))),
     }
 }

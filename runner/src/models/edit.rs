@@ -107,6 +107,9 @@ fn fill(table: &mut Table, model: &LockedModel) {
     set(table, "sha256", model.sha256.as_str().into());
     set(table, "bytes", grouped(model.bytes));
     set(table, "license", model.license.as_str().into());
+    if let Some(terms) = &model.terms {
+        set(table, "terms", terms.as_str().into());
+    }
     set(table, "references", Value::Array(model.references.iter().collect::<Array>()));
     set(table, "source", Value::InlineTable(source(&model.source)));
 }

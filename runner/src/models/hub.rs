@@ -18,6 +18,8 @@ pub(super) struct RemoteFile {
     pub sha256: Option<String>,
     /// Its size, where it says so.
     pub bytes: Option<u64>,
+    /// The commit that the revision means, where it says so.
+    pub commit: Option<String>,
 }
 
 /// The URL of a file and of its repository's page.
@@ -38,6 +40,17 @@ pub(super) fn addresses(
         .extend(["resolve", revision])
         .extend(file.split('/'));
     Ok((url, page))
+}
+
+/// The URL of what the hub says of a repository, as JSON.
+pub(super) fn description(endpoint: &str, repository: &str) -> Option<Url> {
+    let mut url = Url::parse(endpoint).ok()?;
+    url.path_segments_mut()
+        .ok()?
+        .pop_if_empty()
+        .extend(["api", "models"])
+        .extend(repository.split('/'));
+    Some(url)
 }
 
 /// The blob of a file in the cache of the hub's own tools, if it is there.
@@ -66,9 +79,11 @@ pub(super) fn ask(
         Some(value.trim().trim_start_matches("W/").trim_matches('"').to_ascii_lowercase())
     };
     // Small files have the name of a git object there, which is no hash of their bytes.
-    let is_sha256 = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hex =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
     Ok(Some(RemoteFile {
-        sha256: header("x-linked-etag").filter(is_sha256),
+        sha256: header("x-linked-etag").filter(|text| is_hex(text, 64)),
+        commit: header("x-repo-commit").filter(|text| is_hex(text, 40)),
         bytes: header("x-linked-size").and_then(|text| text.parse().ok()),
     }))
 }

@@ -25,6 +25,7 @@ mod terms;
 mod transport;
 mod tries;
 mod trouble;
+mod upstream;
 
 pub use edit::{EditError, write_entry};
 pub use error::{Cause, IoCause, Mismatch, StoreError};
@@ -34,3 +35,4 @@ pub use make::synthesise;
 pub use options::FetchOptions;
 pub use progress::{Hear, Progress, Step};
 pub use store::{How, Provided, State, Store};
+pub use upstream::{Found, look_up};

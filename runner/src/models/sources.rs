@@ -105,7 +105,8 @@ pub(super) fn of(model: &LockedModel, options: &FetchOptions) -> Result<Vec<Sour
     }
 }
 
-fn file_path(url: &Url) -> PathBuf {
+/// The path that a `file` URL names.
+pub(super) fn file_path(url: &Url) -> PathBuf {
     url.to_file_path().unwrap_or_else(|()| PathBuf::from(url.path()))
 }
 

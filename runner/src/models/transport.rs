@@ -48,6 +48,11 @@ impl<'a> Ask<'a> {
         Self { url, method: Method::HEAD, headers: HeaderMap::new(), hub: true }
     }
 
+    /// Asks for all that is there, of the hub if `hub`.
+    pub(super) fn whole(url: &'a Url, hub: bool) -> Self {
+        Self::bytes(url, hub, 0, None)
+    }
+
     /// Asks for the bytes from `offset` on, of the version `etag` if it is known.
     fn bytes(url: &'a Url, hub: bool, offset: u64, etag: Option<&str>) -> Self {
         let mut headers = HeaderMap::new();
@@ -119,9 +124,13 @@ impl<'a> Transport<'a> {
         let mut url = ask.url.clone();
         let mut seen = Vec::new();
         loop {
-            address::permit(&url, self.options.allow_http).map_err(|why| match seen.is_empty() {
-                true => Failure::Final(why),
-                false => Failure::Final(format!("redirects to {}: {why}", address::shown(&url))),
+            address::permit(&url, self.options.allow_http).map_err(|why| {
+                match seen.is_empty() {
+                    true => Failure::Final(why),
+                    false => {
+                        Failure::Final(format!("redirects to {}: {why}", address::shown(&url)))
+                    }
+                }
             })?;
             let response = self.send_once(ask, &url)?;
             let Some(next) = redirection(&response, &url).map_err(Failure::Final)? else {
