@@ -25,6 +25,8 @@
 //! # let _ = after_next; Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "command-docs")]
+pub mod command_docs;
 pub mod escape;
 pub mod exit;
 pub mod generate;

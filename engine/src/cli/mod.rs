@@ -1,7 +1,9 @@
 //! The verbs of the `bitnet` command, one a file, and what they share.
 
 mod atomic;
+mod documents;
 mod format;
+mod inspect;
 mod load;
 mod logits;
 mod model_args;
@@ -32,6 +34,15 @@ enum Verb {
     Tokenize(tokenize::TokenizeArgs),
     /// Print the most likely next tokens of a text, or write all logits
     Logits(logits::LogitsArgs),
+    /// Print what a GGUF file holds: keys, tensors, totals by type
+    Inspect(inspect::InspectArgs),
+    /// Print completions of this command for a shell
+    Completions(documents::CompletionsArgs),
+    /// Write man pages of this command and its verbs into a folder
+    Man(documents::ManArgs),
+    /// Print this command's documentation as Markdown
+    #[command(hide = true)]
+    Docs(documents::DocsArgs),
 }
 
 /// The command line's definition: what parses it, documents it and completes it.
@@ -58,5 +69,17 @@ pub(crate) fn main() -> Exit {
     match &cli.verb {
         Verb::Tokenize(args) => tokenize::execute(args, &terminal),
         Verb::Logits(args) => logits::execute(args, &terminal),
+        Verb::Inspect(args) => inspect::execute(args, &terminal),
+        Verb::Completions(args) => documents::completions(args, &terminal),
+        Verb::Man(args) => documents::man(args, &terminal),
+        Verb::Docs(args) => documents::docs(args, &terminal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_consistent() {
+        super::command().debug_assert();
     }
 }

@@ -17,7 +17,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 pub(crate) struct ModelFile {
     /// GGUF file of the model
     #[arg(
-        short,
+        id = "model",
+        short = 'm',
         long = "model",
         value_name = "PATH",
         env = "BITNET_MODEL",

@@ -1,0 +1,90 @@
+//! `bitnet inspect`: what a GGUF file says of itself, of whatever architecture. Loads no weights.
+
+mod facts;
+mod json;
+mod text;
+
+use std::path::PathBuf;
+
+use bitnet_engine::escape;
+use bitnet_engine::exit::Exit;
+use bitnet_engine::gguf::GgufFile;
+use clap::Args;
+
+use super::format::Format;
+use super::terminal::Terminal;
+use super::{load, output};
+use facts::Facts;
+
+/// Flags of `bitnet inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// GGUF file; the same as --model
+    #[arg(value_name = "FILE", overrides_with = "model")]
+    file: Option<PathBuf>,
+    /// GGUF file of the model
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        env = "BITNET_MODEL",
+        hide_env_values = true,
+        required_unless_present = "file"
+    )]
+    model: Option<PathBuf>,
+    /// Print the tensors only
+    #[arg(long)]
+    tensors: bool,
+    /// Print the value of this key only, whole; may be given several times
+    #[arg(long, value_name = "KEY", conflicts_with = "tensors")]
+    metadata: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What of a file is printed.
+enum Part<'a> {
+    Everything,
+    Tensors,
+    /// Keys, all of them in the file.
+    Keys(&'a [String]),
+}
+
+/// Executes the verb.
+pub(crate) fn execute(args: &InspectArgs, terminal: &Terminal) -> Exit {
+    run(args, terminal).unwrap_or_else(|exit| exit)
+}
+
+fn run(args: &InspectArgs, terminal: &Terminal) -> Result<Exit, Exit> {
+    let Some(path) = args.file.as_ref().or(args.model.as_ref()) else {
+        terminal.error("no file is given; name one, or set BITNET_MODEL");
+        return Err(Exit::Usage);
+    };
+    let file = load::file(path, terminal)?;
+    let part = part(args, &file, terminal)?;
+    let facts = Facts::of(&file);
+    Ok(output::to_stdout(terminal, |out| match args.format {
+        Format::Text => text::write(out, &file, &facts, &part, terminal.colour_out),
+        Format::Json => json::write(out, &file, &facts, &part),
+    }))
+}
+
+fn part<'a>(args: &'a InspectArgs, file: &GgufFile, terminal: &Terminal) -> Result<Part<'a>, Exit> {
+    if args.tensors {
+        return Ok(Part::Tensors);
+    }
+    if args.metadata.is_empty() {
+        return Ok(Part::Everything);
+    }
+    if let Some(key) = args.metadata.iter().find(|key| file.metadata().get(key).is_none()) {
+        terminal.error(format_args!(
+            "the file has no key '{}'; `bitnet inspect` without --metadata lists the {} that there \
+             are",
+            escape::text(key),
+            file.metadata().len()
+        ));
+        return Err(Exit::NothingSelected);
+    }
+    Ok(Part::Keys(&args.metadata))
+}
