@@ -329,7 +329,9 @@ impl Job<'_> {
         }
         let removed = cleaned.removed.len();
         let verb = if dry_run { "Would remove" } else { "Removed" };
-        self.reporter.status(verb, &format!("{removed} files and folders, {sum} bytes"));
+        if removed > 0 {
+            self.reporter.status(verb, &format!("{removed} files and folders, {sum} bytes"));
+        }
         self.json(&Line::GcSummary { removed, bytes: sum, busy: cleaned.busy.len(), dry_run });
         Exit::Ok
     }

@@ -11,7 +11,7 @@ use super::progress::{Progress, Step, Voice};
 /// What came of asking for a lock.
 pub(super) enum Access {
     /// Nobody else works on the model while this is held.
-    Alone(File),
+    Alone(#[expect(dead_code, reason = "the lock is held while the file is open")] File),
     /// The file system has no locks.
     Unlocked,
     /// Somebody else has it; only if nobody was to be waited for.
@@ -61,17 +61,22 @@ fn decide(tried: Result<(), TryLockError>, file: File) -> io::Result<Access> {
     }
 }
 
+/// The file whose lock is a model's.
+pub(super) fn lock_file(root: &Path, sha256: &str) -> PathBuf {
+    root.join("models").join(".locks").join(format!("{sha256}.lock"))
+}
+
 /// The lock's file is never deleted: who waits for a deleted one holds it together with who made the
 /// next.
 fn open(disk: &dyn Disk, root: &Path, sha256: &str) -> Result<(PathBuf, File), IoCause> {
-    let folder = root.join("models").join(".locks");
-    let path = folder.join(format!("{sha256}.lock"));
+    let path = lock_file(root, sha256);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     own(&mut options);
     let opened = match options.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk.create_folders(&folder).map_err(io_cause(&folder, "create"))?;
+            let folder = path.parent().unwrap_or(root);
+            disk.create_folders(folder).map_err(io_cause(folder, "create"))?;
             options.open(&path)
         }
         // Another user's file can be locked as well.

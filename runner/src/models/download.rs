@@ -13,7 +13,7 @@ use super::room::Room;
 use super::sources::{self, Failure, Kind, Opened, Source};
 use super::transport::Transport;
 use super::tries::Tries;
-use super::{LockedModel, hub};
+use super::{LockedModel, hub, trouble};
 
 /// A model on its way into `room`, whose lock is held.
 pub(super) struct Download<'a> {
@@ -106,7 +106,7 @@ impl Download<'_> {
                     })?;
                     (self.voice.hear)(Progress::Retrying {
                         id: self.voice.id,
-                        cause: &format!("{}: {cause}", source.shown),
+                        cause: &format!("{}: {}", source.shown, trouble::without_hint(&cause)),
                         attempt: tries.next(),
                         of: Tries::MOST,
                         wait,
@@ -178,7 +178,11 @@ impl Download<'_> {
             End::Ended | End::Full => {
                 let ended = format!("ended after {} of {bytes} bytes", partial.len());
                 match opened.text {
-                    Some(kind) => Err(Failure::Final(format!("{ended}, which are {kind}"))),
+                    Some(kind) => {
+                        // A page is no beginning of a model: nothing goes on from it.
+                        partial.remove()?;
+                        Err(Failure::Final(format!("{ended}, which are {kind}")))
+                    }
                     None => Err(Failure::Transient(ended, None)),
                 }
             }

@@ -295,6 +295,12 @@ impl Entry<'_> {
         terms: Spanned<String>,
         source: Option<&Spanned<WireSource>>,
     ) -> Option<String> {
+        let good =
+            terms.get_ref().starts_with("https://") && address::check(terms.get_ref()).is_ok();
+        if !good {
+            self.problem(terms.span(), "`terms` is an https:// URL without user name", "not one");
+            return None;
+        }
         let local = |source: &WireSource| source.synth.is_some() || source.path.is_some();
         if source.is_some_and(|source| local(source.get_ref())) {
             self.problem(
@@ -302,12 +308,6 @@ impl Entry<'_> {
                 "`terms` belongs to a model that is fetched",
                 "not this one",
             );
-            return None;
-        }
-        let good =
-            terms.get_ref().starts_with("https://") && address::check(terms.get_ref()).is_ok();
-        if !good {
-            self.problem(terms.span(), "`terms` is an https:// URL without user name", "not one");
             return None;
         }
         Some(terms.into_inner())

@@ -98,8 +98,8 @@ pub enum Cause {
     },
     /// The disk became full.
     #[error(
-        "{missing} bytes could not be written: {source}; what is there is kept in {}: free some space \
-         and run `parity fetch --id {id}` again",
+        "{source}: {missing} bytes are missing; what is there is kept in {}: free some space and \
+         run `parity fetch --id {id}` again",
         .partial.display()
     )]
     DiskFull {

@@ -7,7 +7,7 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::access::Access;
+use super::access::{Access, lock_file};
 use super::disk::Disk;
 use super::error::{IoCause, io_cause};
 use super::room::{CORRUPT, UNFINISHED};
@@ -48,15 +48,17 @@ pub(super) fn clean(
         if found.is_empty() {
             continue;
         }
-        // Held until the removal is over.
-        let access = match Access::without_waiting(disk, root, sha256)? {
-            Access::Alone(file) => file,
-            // Without locks nobody can tell whether it is in use.
-            Access::Busy | Access::Unlocked => {
-                cleaned.busy.push(entry.path());
-                continue;
-            }
+        // Held until the removal is over. Who only looks makes no file for it.
+        let unheld = dry_run && fs::symlink_metadata(lock_file(root, sha256)).is_err();
+        let held = match unheld {
+            true => None,
+            false => Some(Access::without_waiting(disk, root, sha256)?),
         };
+        // Without locks nobody can tell whether it is in use.
+        if matches!(held, Some(Access::Busy | Access::Unlocked)) {
+            cleaned.busy.push(entry.path());
+            continue;
+        }
         // Another process may have been at work until now.
         for garbage in garbage(&entry.path(), known)? {
             if !dry_run {
@@ -64,7 +66,7 @@ pub(super) fn clean(
             }
             cleaned.removed.push(garbage);
         }
-        drop(access);
+        drop(held);
     }
     Ok(cleaned)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
-use super::error::{Cause, IoCause, io_cause, is_full};
+use super::error::{Cause, io_cause, is_full};
 use super::hashing::{feed, hex};
 use super::progress::{Progress, Step, Voice};
 use super::room::{Room, remove};
@@ -202,10 +202,9 @@ impl<'a> Partial<'a> {
             return Err(io_cause(&self.room.partial(), "read")(error).into());
         };
         self.voice.step(Step::Hashed);
-        self.room.settle(self.disk, &file, &self.room.partial(), self.voice)?;
-        // A note without a file is harmless, and the next fetch overwrites it.
-        let _: Result<(), IoCause> = remove(&self.room.note());
-        Ok(())
+        // Before the file has its name: nobody looks for a note beside a finished file.
+        remove(&self.room.note())?;
+        Ok(self.room.settle(self.disk, &file, &self.room.partial(), self.voice)?)
     }
 }
 

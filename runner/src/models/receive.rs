@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,9 @@ use super::hashing::BLOCK;
 
 /// Buffers on their way from the source to the disk.
 const BLOCKS: usize = 6;
-/// A buffer that is not full is passed on after this time: what has arrived survives a crash.
+/// A buffer with so many bytes is passed on when nothing else is on its way, …
+const FEW: usize = 64 << 10;
+/// … and one with fewer after this time: what has arrived survives a crash.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Fewer bytes in a window of time are no transfer.
 const LEAST: u64 = 1024;
@@ -65,6 +68,7 @@ pub(super) fn receive(
     let (to_hasher, for_hasher) = sync_channel::<Block>(BLOCKS);
     let (to_writer, for_writer) = sync_channel::<Block>(BLOCKS);
     let (give_back, empty) = sync_channel::<Block>(BLOCKS);
+    let under_way = &AtomicUsize::new(0);
     for _ in 0..BLOCKS {
         let _ = give_back.send(Block { bytes: vec![0; BLOCK].into(), len: 0 });
     }
@@ -84,12 +88,13 @@ pub(super) fn receive(
                 total += block.len as u64;
                 written(total);
                 block.len = 0;
+                under_way.fetch_sub(1, Ordering::Relaxed);
                 // Nobody takes it any more once the source has ended.
                 let _ = give_back.send(block);
             }
             Ok(total)
         });
-        let end = read(body, &to_hasher, &empty, wanted, window);
+        let end = read(body, Line { full: &to_hasher, empty: &empty, under_way }, wanted, window);
         drop(to_hasher);
         hashing.join().unwrap_or_else(|panic| resume_unwind(panic));
         let total = writing.join().unwrap_or_else(|panic| resume_unwind(panic))?;
@@ -97,22 +102,27 @@ pub(super) fn receive(
     })
 }
 
+/// The way to the disk, as the source sees it.
+struct Line<'a> {
+    full: &'a SyncSender<Block>,
+    empty: &'a Receiver<Block>,
+    /// Buffers that are being hashed or written.
+    under_way: &'a AtomicUsize,
+}
+
 /// Fills buffers until there is a reason to stop.
-fn read(
-    body: &mut dyn Read,
-    full: &SyncSender<Block>,
-    empty: &Receiver<Block>,
-    wanted: u64,
-    window: Option<Duration>,
-) -> End {
+fn read(body: &mut dyn Read, line: Line<'_>, wanted: u64, window: Option<Duration>) -> End {
     let mut left = wanted;
     let mut pace = window.map(Pace::new);
     // The writer gives no buffer back once it has failed, and says so itself.
-    while let Ok(mut block) = empty.recv() {
-        let end = fill(body, &mut block, left, pace.as_mut());
+    while let Ok(mut block) = line.empty.recv() {
+        let end = fill(body, &mut block, left, line.under_way, pace.as_mut());
         left -= block.len as u64;
-        if block.len > 0 && full.send(block).is_err() {
-            break;
+        if block.len > 0 {
+            line.under_way.fetch_add(1, Ordering::Relaxed);
+            if line.full.send(block).is_err() {
+                break;
+            }
         }
         match end {
             Some(end) => return end,
@@ -123,15 +133,18 @@ fn read(
     End::Ended
 }
 
-/// Reads up to `left` bytes into `block`, until it is full or has waited long enough.
+/// Reads up to `left` bytes into `block`, until it is full or has to be passed on.
 fn fill(
     body: &mut dyn Read,
     block: &mut Block,
     left: u64,
+    under_way: &AtomicUsize,
     mut pace: Option<&mut Pace>,
 ) -> Option<End> {
     let (begun, room) = (Instant::now(), left.min(BLOCK as u64) as usize);
-    while block.len < room && (block.len == 0 || begun.elapsed() < PATIENCE) {
+    let idle = |len: usize| len >= FEW && under_way.load(Ordering::Relaxed) == 0;
+    while block.len < room && (block.len == 0 || !(idle(block.len) || begun.elapsed() >= PATIENCE))
+    {
         match body.read(&mut block.bytes[block.len..room]) {
             Ok(0) => return Some(End::Ended),
             Ok(read) => {

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::{Disk, protect};
@@ -18,6 +19,9 @@ pub(super) const CORRUPT: &str = ".corrupt-";
 /// What is left of a disk when a model is on it.
 const SPARE: u64 = 16 << 20;
 
+/// Rooms of this process that no lock protected.
+static UNLOCKED: AtomicU64 = AtomicU64::new(0);
+
 /// The folder of one model.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -30,12 +34,13 @@ pub(super) struct Room {
 impl Room {
     /// `alone` is whether a lock keeps other processes away.
     pub(super) fn new(folder: PathBuf, alone: bool) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let suffix = match alone {
-            true => String::new(),
-            false => format!("-{}-{}", std::process::id(), now.as_nanos()),
-        };
-        Self { folder, suffix }
+        if alone {
+            return Self { folder, suffix: String::new() };
+        }
+        // The time tells this process from others of its number, on other machines and later.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let count = UNLOCKED.fetch_add(1, Ordering::Relaxed);
+        Self { folder, suffix: format!("-{}-{now}-{count}", std::process::id()) }
     }
 
     fn name(&self, name: &str) -> PathBuf {

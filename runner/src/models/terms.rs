@@ -56,14 +56,14 @@ impl<'a> Terms<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ModelSource;
     use super::super::disk::LocalDisk;
-    use super::super::{ModelSource, lock};
     use super::*;
 
     #[test]
     fn accepting_holds_for_these_terms_and_this_licence() {
         let cache = tempfile::tempdir().unwrap();
-        let mut model = lock::LockedModel {
+        let mut model = LockedModel {
             id: "m".into(),
             tier: crate::manifest::Tier::CiLight,
             sha256: "0".repeat(64),

@@ -39,6 +39,12 @@ pub(super) fn describe(error: &dyn Error, clean: impl Fn(&str) -> String) -> Str
     hint.map_or_else(|| chain.clone(), |(_, hint)| format!("{chain}; {hint}"))
 }
 
+/// The words of [`describe`] without the next step.
+pub(super) fn without_hint(text: &str) -> &str {
+    let cut = |(_, hint): &(&str, &str)| text.strip_suffix(hint)?.strip_suffix("; ");
+    HINTS.iter().find_map(cut).unwrap_or(text)
+}
+
 /// Whether trying again may help, by the words of [`describe`].
 pub(super) fn passes(text: &str) -> bool {
     ![CA_HINT, PROXY_HINT].iter().any(|hint| text.ends_with(hint))
@@ -71,6 +77,8 @@ mod tests {
              a proxy set HTTPS_PROXY"
         );
         assert!(passes(&text));
+        assert_eq!(without_hint(&text), "request failed: Connection refused (os error 111)");
+        assert_eq!(without_hint("answers 503"), "answers 503");
         let unknown = chain(&["a: b", "b", "c"]);
         assert_eq!(describe(&unknown, str::to_owned), "a: b: c");
         let text = describe(&chain(&["invalid peer certificate: Expired"]), str::to_owned);
