@@ -39,7 +39,18 @@ enum Command {
     Schema,
 }
 
+/// A file that outgrows its limit (`ulimit -f`) is an error of the write, as a full disk is, and no
+/// death by a signal: a command says what is missing and keeps what is there.
+#[cfg(unix)]
+fn take_limits_as_errors() {
+    let seen = std::sync::Arc::default();
+    // Where this is refused, the limit ends the program as it ends others.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
+}
+
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    take_limits_as_errors();
     let cli = Cli::parse();
     let root = cli.root.map_or_else(
         || {
