@@ -25,6 +25,8 @@
 //! # let _ = after_next; Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "chat")]
+pub mod chat;
 #[cfg(feature = "command-docs")]
 pub mod command_docs;
 pub mod escape;
