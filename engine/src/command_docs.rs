@@ -124,18 +124,13 @@ fn section(out: &mut String, command: &Command) -> std::fmt::Result {
 
 fn item(out: &mut String, arg: &Arg) -> std::fmt::Result {
     let takes_value = arg.get_action().takes_values();
-    let names = arg.get_value_names().unwrap_or_default();
-    let values: Vec<String> = names.iter().map(|name| format!("<{name}>")).collect();
-    let values = values.join(" ");
-    let label = match (arg.get_short(), arg.get_long()) {
-        (None, None) => values.clone(),
-        (Some(short), None) => format!("-{short}"),
-        (None, Some(long)) => format!("--{long}"),
-        (Some(short), Some(long)) => format!("-{short}, --{long}"),
-    };
-    let value = if takes_value && !arg.is_positional() { format!(" {values}") } else { values };
-    let label = if arg.is_positional() { label } else { label + &value };
-    write!(out, "- `{}`", label.trim_end())?;
+    let names = arg.get_value_names().filter(|_| takes_value).unwrap_or_default();
+    let values = names.iter().map(|name| format!("<{name}>"));
+    let flags =
+        [arg.get_short().map(|c| format!("-{c}")), arg.get_long().map(|l| format!("--{l}"))];
+    let flags = flags.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let label = std::iter::once(flags).chain(values).filter(|part| !part.is_empty());
+    write!(out, "- `{}`", label.collect::<Vec<_>>().join(" "))?;
     if let Some(help) = arg.get_long_help().or_else(|| arg.get_help()) {
         write!(out, ": {}", escaped(&help.to_string()))?;
     }

@@ -92,7 +92,12 @@ pub(crate) fn session_of(
 /// Prints why a session computes nothing: [`Exit::Environment`] if the system refused memory or a
 /// thread, else [`Exit::Usage`], since something else was asked for than the model has.
 pub(crate) fn not_computed(error: &SessionError, terminal: &Terminal) -> Exit {
-    terminal.error(error);
+    match error {
+        SessionError::ContextFull { .. } => {
+            terminal.error(format_args!("{error} (--ctx-size, up to what the model was made for)"));
+        }
+        _ => terminal.error(error),
+    }
     match error {
         SessionError::Memory { .. } | SessionError::Threads(_) => Exit::Environment,
         _ => Exit::Usage,

@@ -145,9 +145,10 @@ impl Terminal {
     }
 }
 
-/// One line. Nobody can be told that standard error is gone.
+/// One line, in one piece beside those of other processes. Nobody can be told that standard error is
+/// gone.
 fn print(line: &dyn Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod facts;
 mod json;
 mod text;
 
+use std::env;
 use std::path::PathBuf;
 
 use bitnet_engine::escape;
@@ -19,18 +20,11 @@ use facts::Facts;
 /// Flags of `bitnet inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// GGUF file; the same as --model
-    #[arg(value_name = "FILE", overrides_with = "model")]
+    /// GGUF file; that of BITNET_MODEL if none is given
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// GGUF file of the model
-    #[arg(
-        short,
-        long,
-        value_name = "PATH",
-        env = "BITNET_MODEL",
-        hide_env_values = true,
-        required_unless_present = "file"
-    )]
+    /// The same
+    #[arg(short, long, value_name = "PATH", conflicts_with = "file")]
     model: Option<PathBuf>,
     /// Print the tensors only
     #[arg(long)]
@@ -57,11 +51,12 @@ pub(crate) fn execute(args: &InspectArgs, terminal: &Terminal) -> Exit {
 }
 
 fn run(args: &InspectArgs, terminal: &Terminal) -> Result<Exit, Exit> {
-    let Some(path) = args.file.as_ref().or(args.model.as_ref()) else {
+    let named = args.file.clone().or_else(|| args.model.clone());
+    let Some(path) = named.or_else(|| env::var_os("BITNET_MODEL").map(PathBuf::from)) else {
         terminal.error("no file is given; name one, or set BITNET_MODEL");
         return Err(Exit::Usage);
     };
-    let file = load::file(path, terminal)?;
+    let file = load::file(&path, terminal)?;
     let part = part(args, &file, terminal)?;
     let facts = Facts::of(&file);
     Ok(output::to_stdout(terminal, |out| match args.format {
