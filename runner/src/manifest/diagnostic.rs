@@ -95,12 +95,12 @@ impl Diagnostic {
 
     /// The whole message with its source lines; `colour` adds ANSI styles.
     pub fn render(&self, colour: bool) -> String {
-        let path = escape(&self.source.path);
+        let (path, text) = (escape(&self.source.path), concealed(&self.source.text));
         let title = Level::ERROR.primary_title(escape(&self.rule));
         let mut group: Group<'_> = match &self.mark {
             None => title.element(Origin::path(path)),
             Some((span, label)) => {
-                let mut snippet = Snippet::source(self.source.text.as_str()).path(path).annotation(
+                let mut snippet = Snippet::source(text).path(path).annotation(
                     AnnotationKind::Primary.span(self.clamp(span)).label(escape(label)),
                 );
                 if let Some((span, label)) = &self.context {
@@ -131,6 +131,24 @@ impl Diagnostic {
         }
         start..end
     }
+}
+
+/// `text` with stars for the user name and password of each URL, byte for byte: a file may hold one
+/// before it is refused for it, and messages end up in logs.
+fn concealed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let ends = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace();
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let secret = authority.rfind('@').unwrap_or(0);
+        out.push_str(&"*".repeat(secret));
+        rest = &after[secret..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Everything that is wrong in all files that were read together; never empty.
@@ -225,6 +243,19 @@ mod tests {
             .render(false);
         assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{shown:?}");
         assert!(shown.contains("error: a \\u{1b}[2J rule"), "{shown}");
+    }
+
+    #[test]
+    fn passwords_are_not_repeated() {
+        let source = source("url = 'https://me:secr\u{e9}t@example.org/a@b'\nx = \"ftp://t@h\"\n");
+        let shown = Diagnostic::new(&source, 6..43, "no user name", "here").render(false);
+        assert!(shown.contains("url = 'https://**********@example.org/a@b'"), "{shown}");
+        assert!(shown.contains("--> suites/x.toml:1:7"), "{shown}");
+        assert_eq!(
+            concealed("x = \"ftp://t@h\" # https://a b@c"),
+            "x = \"ftp://*@h\" # https://a b@c"
+        );
+        assert_eq!(concealed(&source.text).len(), source.text.len());
     }
 
     #[test]

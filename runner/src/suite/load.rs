@@ -1,6 +1,7 @@
 //! Finds the suite files of a folder, reads all of them and reports everything wrong in all of
 //! them at once; no rule of a case is decided here.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -15,6 +16,9 @@ use crate::models::ModelLock;
 
 /// Kinds that later versions will know; a file with one is refused, never skipped.
 const LATER_KINDS: [&str; 2] = ["quantization", "bench"];
+
+/// The rule about links.
+const LEADS_OUT: &str = "this link leads out of the suites folder";
 
 /// Tables of a suite file beside the keys of [`WireHead`].
 const TABLES: [&str; 2] = ["case", "defaults"];
@@ -53,16 +57,40 @@ pub fn load(
 /// is passed over silently is a test that does not run.
 fn discover(root: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let shown = root.display().to_string();
-    let Some(escaped) = root.to_str().map(Pattern::escape) else {
-        problems.push(Diagnostic::of_file(shown, "the folder's path is not UTF-8"));
-        return Vec::new();
-    };
     if !root.is_dir() {
         problems.push(Diagnostic::of_file(shown, "there is no such folder"));
         return Vec::new();
     }
+    let mut paths = matches(root, "*.toml", problems);
+    let mut open = matches(root, "*/", problems);
+    // Links may lead back, and each folder is searched once: the search ends.
+    let mut seen = BTreeSet::from([root.canonicalize().unwrap_or_else(|_| root.to_owned())]);
+    while let Some(folder) = open.pop() {
+        if !lies_inside(&folder, root) {
+            problems.push(Diagnostic::of_file(folder.display().to_string(), LEADS_OUT));
+        } else if seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())) {
+            for path in matches(&folder, "*.toml", problems) {
+                problems.push(Diagnostic::of_file(
+                    path.display().to_string(),
+                    format!("a suite lies directly in {shown}; move this file there"),
+                ));
+            }
+            open.extend(matches(&folder, "*/", problems));
+        }
+    }
+    paths.sort();
+    paths
+}
+
+/// Entries of `folder` that match `pattern`; what cannot be searched becomes a problem.
+fn matches(folder: &Path, pattern: &str, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let shown = folder.display().to_string();
+    let Some(escaped) = folder.to_str().map(Pattern::escape) else {
+        problems.push(Diagnostic::of_file(shown, "the folder's path is not UTF-8"));
+        return Vec::new();
+    };
     let any_case = MatchOptions { case_sensitive: false, ..MatchOptions::new() };
-    let found = match glob::glob_with(&format!("{escaped}/**/*.toml"), any_case) {
+    let found = match glob::glob_with(&format!("{escaped}/{pattern}"), any_case) {
         Ok(found) => found,
         Err(error) => {
             problems.push(Diagnostic::of_file(
@@ -75,18 +103,13 @@ fn discover(root: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in found {
         match entry {
-            Ok(path) if is_directly_in(&path, root) => paths.push(path),
-            Ok(path) => problems.push(Diagnostic::of_file(
-                path.display().to_string(),
-                format!("a suite lies directly in {shown}; move this file there"),
-            )),
+            Ok(path) => paths.push(path),
             Err(error) => problems.push(Diagnostic::of_file(
                 error.path().display().to_string(),
                 format!("cannot be searched for suites: {}", error.error()),
             )),
         }
     }
-    paths.sort();
     paths
 }
 
@@ -109,7 +132,7 @@ fn read_suite(
         );
     }
     if !lies_inside(path, root) {
-        problems.push(Diagnostic::of_file(shown, "this link leads out of the suites folder"));
+        problems.push(Diagnostic::of_file(shown, LEADS_OUT));
         return None;
     }
     let source = document::read(path).map_err(|found| problems.extend(found)).ok()?;
@@ -189,18 +212,6 @@ fn read_suite(
         analysis: analysis?,
         cases,
     })
-}
-
-/// Whether the folder of `path` is `root`, however the two are written.
-fn is_directly_in(path: &Path, root: &Path) -> bool {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match (folder.canonicalize(), root.canonicalize()) {
-        (Ok(folder), Ok(root)) => folder == root,
-        _ => folder == root,
-    }
 }
 
 /// Whether `path`, with links resolved, lies in the folder `root`.

@@ -49,13 +49,11 @@ fn a_file_may_not_grow() {
     // Blocks of 512 bytes or of 1024, as the shell likes: 1 MiB or 2 MiB.
     let script = "trap '' XFSZ; ulimit -f 2048 && exec \"$0\" fetch";
     let command = sandbox.wrapped("sh", &["-c", script, env!("CARGO_BIN_EXE_parity")]);
-    Running::start(command).end().with(Exit::Environment).says(&[
-        "error: model 'model'",
-        "missing",
-        "bytes",
-    ]);
+    let ended = Running::start(command).end().with(Exit::Environment);
     sandbox.lacks(&model);
     let kept = sandbox.partial(&model).expect("the partial is kept");
+    let missing = format!("{} bytes are missing", model.bytes.len() as u64 - kept);
+    ended.says(&["error: model 'model'", &missing, ".partial", "parity fetch --id model"]);
     assert!(kept > 0 && kept <= 2 * MIB as u64, "{kept} bytes kept");
     let gets = server.gets().len();
     sandbox.run(&["fetch"]).with(Exit::Ok).says(&["Resuming"]);
@@ -105,10 +103,11 @@ fn the_disk_fills_up() {
     ]);
     let ended = Running::start(command).end();
     assert!(ended.out.contains("first 3\n"), "{}\n{}", ended.out, ended.err);
-    let ended = ended.says(&["error: model 'model'", "missing", "Resuming"]);
     let partial = ended.out.lines().find_map(|line| line.strip_prefix("partial "));
     let partial: usize = partial.and_then(|n| n.parse().ok()).expect("the partial is kept");
     assert!(partial > 0 && partial < model.bytes.len(), "{partial} bytes kept");
+    let missing = format!("{} bytes are missing", model.bytes.len() - partial);
+    let ended = ended.says(&["error: model 'model'", &missing, "Resuming"]);
     assert!(ended.out.contains("second 0\n"), "{}\n{}", ended.out, ended.err);
     assert!(ended.out.contains(&model.sha256()), "{}", ended.out);
     let start = server.gets()[1].range().expect("resumed");

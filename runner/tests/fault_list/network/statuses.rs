@@ -54,7 +54,7 @@ fn final_answer(status: &'static str, parts: &[&str]) {
             .says(&["error: model 'model'", &status[..3]]);
         assert_eq!(ended.count("Retrying"), 0, "{}", ended.err);
         if hub {
-            ended.says(parts).says(&["HF_TOKEN"]);
+            ended.says(parts);
         }
         assert!(server.gets().len() - before <= 1, "{status}: asked again");
         sandbox.lacks(&model);
@@ -79,9 +79,9 @@ fn transient(status: &'static str, retry_after: Option<String>) -> Server {
 }
 
 pub fn n13_refusals() {
-    final_answer("401 Unauthorized", &["licence", "/owner/name"]);
-    final_answer("403 Forbidden", &["licence", "/owner/name"]);
-    final_answer("404 Not Found", &["no such file", "private repository"]);
+    final_answer("401 Unauthorized", &["licence", "/owner/name", "HF_TOKEN"]);
+    final_answer("403 Forbidden", &["licence", "/owner/name", "HF_TOKEN"]);
+    final_answer("404 Not Found", &["no such file", "private repository", "HF_TOKEN"]);
     final_answer("410 Gone", &[]);
     for status in [
         "408 Request Timeout",
@@ -109,7 +109,7 @@ pub fn n13_refusals() {
 
     // Too long to wait for: said, not slept.
     let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(7200));
-    for when in ["3600".to_owned(), later, "99999999999999999999".to_owned()] {
+    for when in ["3600".to_owned(), later] {
         let server = Server::start(move |_, _| {
             Reply::page("429 Too Many Requests", "text/plain", "busy").header("Retry-After", &when)
         });
@@ -117,7 +117,7 @@ pub fn n13_refusals() {
         sandbox.run(&["fetch"]).with(Exit::Environment).says(&[
             "error: model 'model'",
             "429",
-            "asked",
+            "asks to wait",
         ]);
         assert!(server.gets().len() <= 1);
     }
