@@ -124,8 +124,11 @@ fn section(out: &mut String, command: &Command) -> std::fmt::Result {
 
 fn item(out: &mut String, arg: &Arg) -> std::fmt::Result {
     let takes_value = arg.get_action().takes_values();
-    let names = arg.get_value_names().filter(|_| takes_value).unwrap_or_default();
-    let values = names.iter().map(|name| format!("<{name}>"));
+    let values: Vec<String> = match arg.get_value_names() {
+        _ if !takes_value => Vec::new(),
+        Some(names) => names.iter().map(|name| format!("<{name}>")).collect(),
+        None => vec![format!("<{}>", arg.get_id())],
+    };
     let flags =
         [arg.get_short().map(|c| format!("-{c}")), arg.get_long().map(|l| format!("--{l}"))];
     let flags = flags.into_iter().flatten().collect::<Vec<_>>().join(", ");
