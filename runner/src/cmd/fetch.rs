@@ -273,7 +273,13 @@ impl Job<'_> {
     }
 
     fn dry_run(&self, models: &[&LockedModel], options: &FetchOptions) -> Exit {
+        let (all_begun, mut failed) = (Instant::now(), 0);
         for model in models {
+            // Looking is all that is ever done with a file of the user's own.
+            if matches!(model.source, ModelSource::Path(_)) {
+                failed += usize::from(!self.fetch_one(model, options));
+                continue;
+            }
             let begun = Instant::now();
             let found = match (self.store.state(model), options.verify) {
                 (State::Verified, false) => Some("present"),
@@ -302,8 +308,9 @@ impl Job<'_> {
             let (path, seconds) = (Some(path), begun.elapsed().as_secs_f64());
             self.json(&Line::Model { id, state, path, bytes, seconds, source, error });
         }
-        self.json(&Line::Summary { models: models.len(), failed: 0, seconds: 0.0 });
-        Exit::Ok
+        let seconds = all_begun.elapsed().as_secs_f64();
+        self.json(&Line::Summary { models: models.len(), failed, seconds });
+        if failed == 0 { Exit::Ok } else { Exit::Environment }
     }
 
     fn clean(&self, lock: &ModelLock) -> Exit {

@@ -1,7 +1,5 @@
 //! `parity models lock`: asks a source what it has and writes the answer into models.toml.
 
-#![expect(clippy::print_stderr, reason = "a command prints its complaints")]
-
 use std::path::Path;
 
 use clap::Args;

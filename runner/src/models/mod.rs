@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod check;
 pub mod disk;
 mod download;
 mod edit;
@@ -16,6 +17,7 @@ pub(crate) mod options;
 mod partial;
 mod progress;
 mod receive;
+mod reply;
 mod room;
 mod secret;
 mod sources;

@@ -11,17 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::access::Access;
+use super::check::{hash, mismatch};
 use super::disk::{Disk, LocalDisk, open_foreign, open_own, protect};
 use super::download::Download;
-use super::error::{CACHE_VARIABLE, Cause, IoCause, Mismatch, StoreError, io_cause};
+use super::error::{CACHE_VARIABLE, Cause, StoreError, io_cause};
 use super::gc::{self, Cleaned};
-use super::hashing::{feed, hex};
 use super::make::make;
 use super::options::{FetchOptions, user_cache};
-use super::progress::{Hear, Progress, Step, Voice};
+use super::progress::{Hear, Step, Voice};
 use super::room::Room;
 use super::sources;
 use super::stamp;
@@ -353,33 +351,4 @@ impl Store {
         room.quarantine(&*self.disk, &path, &wrong, voice)?;
         Ok(false)
     }
-}
-
-fn hash(file: &fs::File, path: &Path, bytes: u64, voice: Voice<'_>) -> Result<String, IoCause> {
-    let mut hasher = Sha256::new();
-    let hear = |done| (voice.hear)(Progress::Hashing(voice.id, done, bytes));
-    let fed = feed(file, &mut hasher, hear);
-    (voice.hear)(Progress::Done(voice.id));
-    fed.map_err(io_cause(path, "hash"))?;
-    Ok(hex(&hasher.finalize()))
-}
-
-/// How a file of `bytes` bytes differs from the pinned one, if it does.
-fn mismatch(
-    model: &LockedModel,
-    path: &Path,
-    (found, bytes): (String, u64),
-    next: &'static str,
-) -> Option<Box<Mismatch>> {
-    if found == model.sha256 && bytes == model.bytes {
-        return None;
-    }
-    Some(Box::new(Mismatch {
-        path: path.to_owned(),
-        found,
-        found_bytes: bytes,
-        wanted: model.sha256.clone(),
-        wanted_bytes: model.bytes,
-        next,
-    }))
 }
