@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bitnet_runner::cmd::{fetch, models, run, schema};
+use bitnet_runner::cmd::{documents, fetch, models, run, schema};
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
 use bitnet_runner::run::Project;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Compares an LLM engine with a real llama.cpp, case by case.
 #[derive(Debug, Parser)]
@@ -37,6 +37,13 @@ enum Command {
     Models(models::ModelsCommand),
     /// Print the JSON schema of suite files
     Schema,
+    /// Print completions of this command for a shell
+    Completions(documents::CompletionsArgs),
+    /// Write man pages of this command and its verbs into a folder
+    Man(documents::ManArgs),
+    /// Print this command's documentation as Markdown
+    #[command(hide = true)]
+    Docs(documents::DocsArgs),
 }
 
 /// A file that outgrows its limit (`ulimit -f`) is an error of the write, as a full disk is, and no
@@ -61,6 +68,9 @@ fn main() -> ExitCode {
     );
     let exit = match (&cli.command, root) {
         (Command::Schema, _) => schema::execute(),
+        (Command::Completions(args), _) => documents::completions(Cli::command(), args),
+        (Command::Man(args), _) => documents::man(Cli::command(), args),
+        (Command::Docs(args), _) => documents::docs(Cli::command(), args),
         (_, Err(error)) => {
             eprintln!("error: {error}");
             Exit::Usage

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use bitnet_engine::command_docs;
 use bitnet_runner::exit::Exit;
 use bitnet_runner::models::{LockedModel, ModelLock};
 use tempfile::TempDir;
@@ -311,6 +312,37 @@ fn a_model_that_cannot_be_loaded_is_e10_with_the_command_that_helps() {
             ": 0 passed, 1 failed; 0 ignored\n",
         ],
     );
+}
+
+#[test]
+fn the_document_of_the_command_line_is_current() {
+    let path = shipped().join("docs/cli.md");
+    let document = fs::read_to_string(&path).expect("the document");
+    let text = call(shipped(), &["docs"]).with(Exit::Ok).out;
+    let truth = command_docs::replace_region(&document, "parity", &format!("\n{text}\n"));
+    assert!(
+        truth.expect("its regions") == document,
+        "docs/cli.md is out of date; bring it up to date with `cargo parity docs docs/cli.md`"
+    );
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let stale = copy.path().join("cli.md");
+    fs::write(&stale, document.replace("### `parity fetch`", "")).expect("written");
+    call(shipped(), &["docs", &stale.display().to_string()]).with(Exit::Ok);
+    assert_eq!(fs::read_to_string(&stale).expect("the copy"), document);
+}
+
+#[test]
+fn completions_and_man_pages_name_the_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = call(shipped(), &["completions", shell]).with(Exit::Ok).out;
+        says(&script, &["parity", "fetch", "--accept-terms"]);
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let shown = folder.path().display().to_string();
+    let ended = call(shipped(), &["man", &shown]).with(Exit::Ok);
+    says(&ended.out, &["parity.1\n", "parity-fetch.1\n", "parity-models-lock.1\n"]);
+    let page = fs::read_to_string(folder.path().join("parity-fetch.1")).expect("a page");
+    says(&page, &["accept\\-terms"]);
 }
 
 #[test]
