@@ -4,14 +4,13 @@ use std::sync::LazyLock;
 
 use bitnet_engine::synth::bpe_training::{CORPUS, train};
 use bitnet_engine::tokenizer::{
-    DetokenizeOptions, SpecialIds, StreamDecoder, Tokenizer, VocabularySource,
+    DetokenizeOptions, SpecialIds, StreamDecoder, Tokenizer, VocabularySource, pre_tokenizers,
 };
 use proptest::prelude::*;
 
-const PRE_TOKENIZERS: [&str; 5] = ["default", "gpt-2", "llama-bpe", "falcon", "deepseek-coder"];
-
 /// One small trained vocabulary, under each name.
-static TRAINED: LazyLock<[Tokenizer; 5]> = LazyLock::new(|| PRE_TOKENIZERS.map(trained));
+static TRAINED: LazyLock<Vec<Tokenizer>> =
+    LazyLock::new(|| pre_tokenizers().map(trained).collect());
 
 /// A vocabulary of 512 tokens with a few special tokens after it.
 fn trained(pre: &str) -> Tokenizer {
@@ -60,7 +59,7 @@ proptest! {
     fn every_text_comes_back(
         texts in prop::collection::vec(texts(), 1..20),
         parse_special: bool,
-        pre in 0..PRE_TOKENIZERS.len(),
+        pre in 0..pre_tokenizers().count(),
     ) {
         let tokenizer = &TRAINED[pre];
         for text in texts {

@@ -2,7 +2,7 @@
 
 use bitnet_engine::tokenizer::{
     DetokenizeOptions, SpecialIds, StreamDecoder, TokenType, Tokenizer, TokenizerError,
-    TokenizerWarning, VocabularyKind, VocabularySource,
+    TokenizerWarning, VocabularyKind, VocabularySource, pre_tokenizers,
 };
 
 /// Owned parts of a source, so that tests can change one of them.
@@ -214,6 +214,49 @@ fn a_missing_pre_tokenizer_is_the_default_one_with_a_warning() {
     assert_eq!(tokenizer.warnings(), [TokenizerWarning::MissingPreTokenizer]);
     parts.pre = Some("default");
     assert_eq!(parts.build().unwrap().warnings(), []);
+}
+
+#[test]
+fn a_name_that_the_references_read_differently_is_told() {
+    let mut parts = bpe();
+    parts.pre = Some("falcon3");
+    let tokenizer = parts.build().unwrap();
+    let [warning] = tokenizer.warnings() else { panic!("{:?}", tokenizer.warnings()) };
+    let message = warning.to_string();
+    assert!(message.contains("`falcon3`") && message.contains("Llama 3"), "{message}");
+    assert_eq!(encode(&tokenizer, "12"), [u32::from(b'1'), u32::from(b'2')]);
+    parts.pre = Some("falcon_e");
+    assert_eq!(parts.build().unwrap().warnings(), []);
+}
+
+#[test]
+fn chatglm_has_no_bos_without_a_key() {
+    let mut parts = bpe();
+    parts.pre = Some("dbrx");
+    assert_eq!(parts.build().unwrap().bos(), Some(11));
+    parts.pre = Some("chatglm-bpe");
+    assert_eq!(parts.build().unwrap().bos(), None);
+    parts.add_bos = Some(true);
+    assert_eq!(
+        parts.build().unwrap_err().to_string(),
+        "BOS or EOS is to be added (tokenizer.ggml.add_bos_token), but there is no \
+         tokenizer.ggml.bos_token_id and no default in the vocabulary; convert the model again"
+    );
+    parts.ids.bos = Some(3);
+    assert_eq!(parts.build().unwrap().encode("a", true, false), Ok(vec![3, 97]));
+}
+
+#[test]
+fn words_that_are_tokens_are_not_merged_where_merges_are_ignored() {
+    let mut parts = bpe();
+    let ab = parts.merge("a", "b");
+    let abc = parts.push("abc", NORMAL, 0.0);
+    parts.ids.bos = Some(0);
+    for (pre, expected) in [("tekken", vec![abc]), ("llama-bpe", vec![abc]), ("dbrx", vec![ab, 99])]
+    {
+        parts.pre = Some(pre);
+        assert_eq!(encode(&parts.build().unwrap(), "abc"), expected, "{pre}");
+    }
 }
 
 #[test]
@@ -499,7 +542,7 @@ fn streaming_waits_for_whole_characters() {
 }
 
 #[test]
-fn a_megabyte_of_anything_comes_back() {
+fn long_runs_of_anything_come_back_under_every_rule() {
     let mut parts = bpe();
     let mut run = "a".to_owned();
     for _ in 0..6 {
@@ -507,19 +550,27 @@ fn a_megabyte_of_anything_comes_back() {
         run = run.repeat(2);
     }
     parts.push("  ", USER_DEFINED, 0.0);
-    parts.pre = Some("default");
-    let bpe = parts.build().unwrap();
+    parts.ids.bos = Some(0);
+    // Aliases have the rules of their first name.
+    let mut tokenizers: Vec<Tokenizer> = pre_tokenizers()
+        .filter_map(|pre| {
+            let tokenizer = Parts { pre: Some(pre), ..parts.clone() }.build().unwrap();
+            (tokenizer.pre_tokenizer() == Some(pre)).then_some(tokenizer)
+        })
+        .collect();
     let mut parts = spm();
     for text in ["▁", "▁▁", "▁▁▁▁", "a", "aa", "aaaa"] {
         parts.push(text, NORMAL, -(text.len() as f32));
     }
-    let spm = parts.build().unwrap();
-    for unit in ["a", " ", "\n", "👩‍🚀", "1", "'", " a", "<"] {
-        let text = unit.repeat((1 << 20) / unit.len());
-        for tokenizer in [&bpe, &spm] {
+    tokenizers.push(parts.build().unwrap());
+    for unit in ["a", "A", " ", "\n", "👩‍🚀", "1", "'", " a", "éA", "<", "IMGIMGA", "<sentinel:1"]
+    {
+        let text = unit.repeat((1 << 18) / unit.len());
+        for tokenizer in &tokenizers {
             let ids = encode(tokenizer, &text);
-            assert!(decode(tokenizer, &ids) == text, "{unit:?} came back changed");
+            let pre = tokenizer.pre_tokenizer();
+            assert!(decode(tokenizer, &ids) == text, "{unit:?} came back changed: {pre:?}");
         }
     }
-    assert_eq!(encode(&bpe, &"a".repeat(1 << 20)).len(), 1 << 14);
+    assert_eq!(encode(&tokenizers[0], &"a".repeat(1 << 20)).len(), 1 << 14);
 }

@@ -24,3 +24,8 @@ pub use vocabulary::{TokenType, VocabularyKind};
 
 pub(crate) use byte_alphabet::byte_to_char;
 pub(crate) use pre_tokenizer::PreTokenizer;
+
+/// Every value of `tokenizer.ggml.pre` that byte-level BPE is known to be split by.
+pub fn pre_tokenizers() -> impl Iterator<Item = &'static str> {
+    PreTokenizer::names()
+}

@@ -11,6 +11,8 @@
 mod cased;
 mod cut;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use stage::Stage;
@@ -201,122 +203,5 @@ impl PreTokenizer {
         }
         words.retain(|word| !word.is_empty());
         words
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words<'t>(name: &str, text: &'t str) -> Vec<&'t str> {
-        let words = PreTokenizer::named(name).unwrap().words(text);
-        assert_eq!(words.concat(), text);
-        words
-    }
-
-    #[test]
-    fn gpt_2_keeps_one_space_with_the_word_that_follows() {
-        assert_eq!(words("gpt-2", "Hello  my world"), ["Hello", " ", " my", " world"]);
-        assert_eq!(words("gpt-2", "a \t b"), ["a", " \t", " b"]);
-        assert_eq!(words("gpt-2", "end  "), ["end", "  "]);
-        assert_eq!(words("gpt-2", "a\n\nb"), ["a", "\n", "\n", "b"]);
-        assert_eq!(words("gpt-2", "x\u{3000}y"), ["x", "\u{3000}", "y"]);
-    }
-
-    #[test]
-    fn gpt_2_separates_letters_numbers_and_the_rest() {
-        assert_eq!(
-            words("gpt-2", "abc123 456?! $é½"),
-            ["abc", "123", " 456", "?!", " $", "é", "½"]
-        );
-        assert_eq!(words("gpt-2", "e\u{301}😀"), ["e", "\u{301}😀"]);
-    }
-
-    #[test]
-    fn gpt_2_contractions_are_in_lower_case() {
-        assert_eq!(
-            words("gpt-2", "we're I'LL 'd's'x"),
-            ["we", "'re", " I", "'", "LL", " '", "d", "'s", "'", "x"]
-        );
-        assert_eq!(words("gpt-2", "'"), ["'"]);
-        assert_eq!(words("gpt-2", "'l"), ["'", "l"]);
-    }
-
-    #[test]
-    fn llama_3_takes_contractions_in_either_case_and_three_digits() {
-        assert_eq!(words("llama-bpe", "We'RE 12345 x"), ["We", "'RE", " ", "123", "45", " x"]);
-        assert_eq!(words("llama-bpe", "don'T"), ["don", "'T"]);
-    }
-
-    #[test]
-    fn llama_3_lets_one_character_lead_a_word() {
-        assert_eq!(words("llama-bpe", "(hi)\thi !hi"), ["(hi", ")", "\thi", " !", "hi"]);
-        assert_eq!(words("llama-bpe", "\nhi 1a"), ["\n", "hi", " ", "1", "a"]);
-    }
-
-    #[test]
-    fn llama_3_ends_words_with_line_breaks() {
-        assert_eq!(
-            words("llama-bpe", "a.\n\nb \n \n  c"),
-            ["a", ".\n\n", "b", " \n \n", " ", " c"]
-        );
-        assert_eq!(words("llama-bpe", " ?\r\n "), [" ?\r\n", " "]);
-        assert_eq!(words("llama-bpe", "a  "), ["a", "  "]);
-    }
-
-    #[test]
-    fn default_cuts_punctuation_first_and_digits_last() {
-        assert_eq!(words("default", "a (b).c"), ["a", " ", "(", "b", ").", "c"]);
-        assert_eq!(words("default", "x 1234567"), ["x", " ", "123", "456", "7"]);
-        assert_eq!(words("default", "a `b` |"), ["a", " `", "b", "`", " ", "|"]);
-        // The apostrophe is gone before contractions are looked for.
-        assert_eq!(words("default", "we're"), ["we", "'", "re"]);
-        // Look-ahead ends where the first stage has cut.
-        assert_eq!(words("default", "a  ."), ["a", "  ", "."]);
-        assert_eq!(words("gpt-2", "a  ."), ["a", " ", " ."]);
-        assert_eq!(words("default", "٣٣123"), ["٣٣", "123"]);
-    }
-
-    #[test]
-    fn falcon_cuts_the_backtick_as_well_and_keeps_numbers_together() {
-        assert_eq!(words("falcon", "`a` 12 1234"), ["`", "a", "`", " 12", " ", "123", "4"]);
-    }
-
-    #[test]
-    fn deepseek_coder_cuts_lines_letters_punctuation_and_single_digits() {
-        assert_eq!(
-            words("deepseek-coder", "a  b\n(c) 12中文"),
-            ["a", " ", " b", "\n", "(", "c", ")", " ", "1", "2", "中文"]
-        );
-        assert_eq!(words("deepseek-coder", "x中"), ["x", "中"]);
-        assert_eq!(words("deepseek-coder", "  \u{3000}?"), ["  ", "\u{3000}?"]);
-    }
-
-    #[test]
-    fn every_name_is_known_once_and_the_first_is_that_of_its_rules() {
-        let names: Vec<&str> = PreTokenizer::names().collect();
-        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
-        assert_eq!(distinct.len(), names.len());
-        for (rules, names) in GROUPS {
-            assert_eq!(rules.name, names[0]);
-            assert!(names.iter().all(|name| PreTokenizer::named(name).unwrap().name == names[0]));
-        }
-        for name in ["Default", "qwen", "deepseek-v3", ""] {
-            assert!(PreTokenizer::named(name).is_none(), "{name}");
-        }
-    }
-
-    #[test]
-    fn every_rule_returns_every_text() {
-        let hard = "'' 's'\r\n\t 12345٣½ x\u{85}\u{3000}中文。、（）\0\u{200B}\u{1C89}e\u{301}👨‍👩‍👧 `$^~éABcD/\nIMGIMGABZ<sentinel:1>،。  ";
-        for (rules, _) in GROUPS {
-            for (start, _) in hard.char_indices() {
-                for (end, _) in hard.char_indices().filter(|&(end, _)| end >= start) {
-                    let words = rules.words(&hard[start..end]);
-                    assert_eq!(words.concat(), &hard[start..end], "{}", rules.name);
-                    assert!(words.iter().all(|word| !word.is_empty()), "{}", rules.name);
-                }
-            }
-        }
     }
 }
