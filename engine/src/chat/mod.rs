@@ -16,6 +16,7 @@ use serde::Serialize;
 
 pub use error::ChatError;
 pub use formats::{FORMATS, Format};
+pub use strftime::strftime;
 pub use template::{ChatTemplate, METADATA_KEY, Prompt};
 
 /// Who says something.

@@ -37,11 +37,11 @@ struct Parts {
     second: i64,
 }
 
-/// `time` as `format` says.
+/// `time` as `format` says, in UTC: `%FT%TZ` is RFC 3339.
 ///
 /// # Errors
 /// In words, if the format holds a directive that is not known here.
-pub(super) fn strftime(format: &str, time: SystemTime) -> Result<String, String> {
+pub fn strftime(format: &str, time: SystemTime) -> Result<String, String> {
     let parts = parts(time);
     let mut out = String::new();
     let mut chars = format.chars();

@@ -1,16 +1,24 @@
 //! The verbs of the `bitnet` command, one a file, and what they share.
 
 mod atomic;
+mod chat;
 mod documents;
 mod format;
+mod giving;
 mod inspect;
 mod load;
 mod logits;
 mod model_args;
 mod npy;
 mod output;
+mod receipt;
+mod run;
+mod sampling_args;
+mod screen;
+mod signals;
 mod terminal;
 mod text_args;
+mod timings;
 mod tokenize;
 
 use bitnet_engine::exit::Exit;
@@ -30,6 +38,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Continue a text
+    Run(run::RunArgs),
+    /// Talk with a model, line by line
+    Chat(chat::ChatArgs),
     /// Print the token ids of a text, or the text of ids
     Tokenize(tokenize::TokenizeArgs),
     /// Print the most likely next tokens of a text, or write all logits
@@ -67,6 +79,8 @@ pub(crate) fn main() -> Exit {
     };
     let terminal = Terminal::new(&cli.terminal);
     match &cli.verb {
+        Verb::Run(args) => run::execute(args, &terminal),
+        Verb::Chat(args) => chat::execute(args, &terminal),
         Verb::Tokenize(args) => tokenize::execute(args, &terminal),
         Verb::Logits(args) => logits::execute(args, &terminal),
         Verb::Inspect(args) => inspect::execute(args, &terminal),

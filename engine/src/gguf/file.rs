@@ -59,6 +59,11 @@ impl GgufFile {
         self.map.len() as u64
     }
 
+    /// All bytes, as they are mapped.
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
     /// Version, alignment and all else that the file says of itself.
     pub fn directory(&self) -> &Directory {
         &self.directory
