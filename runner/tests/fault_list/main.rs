@@ -9,6 +9,9 @@
 compile_error!("the fault list needs signals, links and permissions of Unix");
 
 mod disk;
+#[path = "../store/double.rs"]
+mod double;
+mod in_process;
 mod manifests;
 mod network;
 mod program;

@@ -36,6 +36,11 @@ impl Reply {
         Self { status: status.to_owned(), headers: Vec::new(), steps: Vec::new() }
     }
 
+    /// Takes the request and says nothing, not even a head.
+    pub fn silence() -> Self {
+        Self::status("").stall()
+    }
+
     /// A page of text with its length.
     pub fn page(status: &str, content_type: &str, text: &str) -> Self {
         let reply = Self::status(status).header("Content-Type", content_type);
@@ -146,6 +151,9 @@ impl Reply {
     }
 
     pub fn head(&self) -> String {
+        if self.status.is_empty() {
+            return String::new();
+        }
         let headers = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
         let headers: String = headers.collect();
         format!("HTTP/1.1 {}\r\n{headers}Connection: close\r\n\r\n", self.status)

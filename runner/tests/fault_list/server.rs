@@ -177,7 +177,9 @@ impl State {
             stream.conn.send_close_notify();
             return stream.flush();
         }
-        let head = peek_head(&stream)?;
+        let Some(head) = peek_head(&stream)? else {
+            return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        };
         let reply = self.ask(&head);
         // The kernel ends a connection with RST, not FIN, where a byte of the request stays unread.
         let unread = usize::from(reply.resets());
@@ -247,14 +249,19 @@ fn read_head(stream: &mut impl Read) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The head of a request, which stays unread.
-fn peek_head(stream: &TcpStream) -> std::io::Result<String> {
+/// The head of a request, which stays unread; `None` if this is TLS's hello.
+fn peek_head(stream: &TcpStream) -> std::io::Result<Option<String>> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let n = stream.peek(&mut buffer)?;
         if let Some(end) = buffer[..n].windows(4).position(|four| four == b"\r\n\r\n") {
             return String::from_utf8(buffer[..end + 4].to_vec())
+                .map(Some)
                 .map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error));
+        }
+        // RFC 8446, 5.1: a handshake record.
+        if n > 0 && buffer[0] == 22 {
+            return Ok(None);
         }
         if n == 0 {
             return Err(ErrorKind::UnexpectedEof.into());

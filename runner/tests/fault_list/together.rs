@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitnet_runner::exit::Exit;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::in_process;
 use crate::program::{Ended, Running};
 use crate::reply::Reply;
 use crate::sandbox::{MIB, Model, Sandbox, bytes};
@@ -129,6 +130,7 @@ pub fn c03_two_models_do_not_block_each_other() {
 }
 
 pub fn c04_no_locks() {
+    in_process::no_locks();
     let Some(strace) = tools::strace("C04") else { return };
     for error in ["ENOSYS", "EOPNOTSUPP", "ENOLCK"] {
         let (server, gate) = gated();

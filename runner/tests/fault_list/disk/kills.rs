@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use bitnet_runner::exit::Exit;
 
 use super::honest;
-use crate::PATIENCE;
 use crate::program::Running;
 use crate::reply::Reply;
 use crate::sandbox::{MIB, Model, Sandbox, bytes};
 use crate::server::Server;
 use crate::tools;
+use crate::{PATIENCE, in_process};
 
 /// Nothing, or the right bytes; never others.
 #[track_caller]
@@ -106,6 +106,7 @@ fn at_system_calls(strace: &tools::Strace) {
 }
 
 pub fn d04_order() {
+    in_process::order();
     let Some(strace) = tools::strace("D04") else { return };
     let (_server, sandbox, model) = honest();
     let log = sandbox.path("trace.log");
