@@ -23,7 +23,7 @@ fn e10(ended: Ended, path: &str) -> Vec<String> {
 }
 
 /// The verbs that load a model. Inspecting one of another architecture is no error.
-const VERBS: [&str; 2] = ["logits", "tokenize"];
+const VERBS: [&str; 3] = ["logits", "run", "tokenize"];
 
 #[test]
 fn every_kind_of_bad_file_has_its_own_cause_and_likely_causes() {
