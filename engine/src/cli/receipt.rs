@@ -24,6 +24,8 @@ use super::timings::{Rates, Timings};
 
 /// Readers refuse a major version that they do not know.
 const SCHEMA_VERSION: &str = "1.0.0";
+/// From `build.rs`.
+const COMMIT: Option<&str> = option_env!("BITNET_COMMIT");
 /// Bytes hashed at a time.
 const BLOCK: usize = 1 << 20;
 
@@ -64,6 +66,10 @@ pub(crate) struct Receipt {
 struct Tool {
     name: &'static str,
     version: &'static str,
+    /// None outside a git checkout.
+    commit: Option<&'static str>,
+    /// Whether the engine's files were not those of the commit.
+    dirty: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +89,16 @@ struct Compute {
     threads: usize,
     isa: String,
     context: Option<usize>,
+    /// As they were dispatched; none where nothing was computed.
+    kernels: Vec<KernelFacts>,
+}
+
+#[derive(Debug, Serialize)]
+struct KernelFacts {
+    /// Instruction set and kernel, as `avx2/rms_norm`.
+    name: String,
+    /// Operations that were computed with it.
+    count: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -156,7 +172,12 @@ impl Receipt {
             kind: "run",
             status: Status::Failed,
             error: None,
-            tool: Tool { name: "bitnet", version: env!("CARGO_PKG_VERSION") },
+            tool: Tool {
+                name: "bitnet",
+                version: env!("CARGO_PKG_VERSION"),
+                commit: COMMIT,
+                dirty: COMMIT.map(|_| option_env!("BITNET_DIRTY").is_some()),
+            },
             time: strftime("%FT%TZ", started).unwrap_or_default(),
             model: ModelFacts {
                 file: name,
@@ -165,7 +186,12 @@ impl Receipt {
                 architecture: model.config().architecture.to_string(),
                 tensor_types,
             },
-            compute: Compute { threads, isa: model.kernels().isa.to_string(), context: None },
+            compute: Compute {
+                threads,
+                isa: model.kernels().isa.to_string(),
+                context: None,
+                kernels: Vec::new(),
+            },
             options: options.clone(),
             prompt: Prompt { sha256: None, ids: Vec::new() },
             generated: None,
@@ -191,9 +217,10 @@ impl Receipt {
         self.compute.context = Some(session.context());
     }
 
-    /// What came of it.
+    /// What came of it, and what computed it.
     pub(crate) fn generated(
         &mut self,
+        session: &Session,
         generation: &Generation<'_>,
         end: Option<&End>,
         timings: &Timings,
@@ -203,6 +230,10 @@ impl Receipt {
             text: generation.text().to_owned(),
             end: end.map(EndFacts::from),
         });
+        self.compute.kernels = session
+            .dispatched()
+            .map(|d| KernelFacts { name: format!("{}/{}", d.isa, d.kernel), count: d.count })
+            .collect();
         self.rates = Some(timings.rates());
         self.timings = Some(timings.clone());
     }

@@ -163,7 +163,7 @@ impl Work<'_> {
         let result = generation.run(&mut session, &mut sampler, &ids, stop, &mut give);
         let timings = Timings::of(&generation, Some(loaded.time), self.start.elapsed());
         let end = result.as_ref().ok();
-        receipt.generated(&generation, end, &timings);
+        receipt.generated(&session, &generation, end, &timings);
 
         let gone = matches!(&result, Err(GenerateError::Output(_)));
         let error = result.as_ref().err().map(ToString::to_string);
