@@ -4,11 +4,12 @@
 //!
 //! ```text
 //! gguf ─► model (config, weights, forward) ─► session (prefill, step, KV cache) ─► sample
-//!   └───► tokenizer (text ↔ ids)      ▲
+//!   └───► tokenizer (text ↔ ids)      ▲                                             └─► generate
 //!            quant ─► kernels (by instruction set) · threads (the pool)
 //! ```
 //!
 //! `quant` and the scalar kernels define every result; other instruction sets give the same bits.
+//! `generate` makes text of a session and a sampler, `chat` makes prompts of conversations.
 //! `synth` writes deterministic models to test with. `escape` makes text safe to show, `exit` is the
 //! table of exit codes and `load_error` the text of `error[E10]`; they serve every program of the
 //! project.

@@ -135,4 +135,13 @@ fn metrics_are_those_of_the_last_answer() {
     assert!(out.contains("/     4 runs   ("), "{out}");
     let used = format!("          context = {:>10} of 512 positions\n", prompt + 4);
     assert!(out.contains(&used), "`{used}` is not in:\n{out}");
+
+    // For programs: one object a line, whatever was asked for.
+    let lines = chat(&models, &[], "/metrics\n/help\nHello\n/metrics\n");
+    let metrics: Vec<&Value> = lines.iter().filter(|line| line["event"] == "metrics").collect();
+    assert_eq!((metrics.len(), &metrics[0]["last"]), (2, &Value::Null));
+    let end = lines.iter().find(|line| line["event"] == "end").unwrap();
+    assert_eq!(metrics[1]["last"]["timings"], end["timings"]);
+    assert_eq!(metrics[1]["rates"], end["rates"]);
+    assert_eq!(metrics[1]["context"], 512);
 }

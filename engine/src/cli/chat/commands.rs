@@ -1,7 +1,5 @@
 //! What a line of a chat asks for.
 
-use std::io::{self, Write};
-
 use super::super::signals::Signals;
 use super::super::terminal::Terminal;
 use super::conversation::{Conversation, Failure};
@@ -79,8 +77,11 @@ pub(super) fn execute(
     match command {
         Command::Empty | Command::Exit => Ok(()),
         Command::Say(text) => chat.answer(text, signals, terminal),
-        Command::Help => print(HELP, terminal),
-        Command::Metrics => print(&chat.metrics(), terminal),
+        Command::Help => {
+            terminal.note(HELP.trim_end());
+            Ok(())
+        }
+        Command::Metrics => chat.give_metrics().map_err(|error| super::not_given(&error, terminal)),
         Command::Reset => {
             chat.reset();
             terminal.note("the conversation is forgotten");
@@ -93,12 +94,6 @@ pub(super) fn execute(
             Ok(())
         }
     }
-}
-
-fn print(text: &str, terminal: &Terminal) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| super::not_given(&error, terminal))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A conversation and its place in the KV cache: each turn renders all of it, keeps the positions
 //! that are the same, and computes the rest.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,12 +13,12 @@ use bitnet_engine::sample::Sampler;
 use bitnet_engine::session::Session;
 use serde::Serialize;
 
-use super::super::format::Format;
+use super::super::format::{Format, json_line};
 use super::super::giving::{self, Giving};
 use super::super::sampling_args::Settings;
 use super::super::signals::Signals;
 use super::super::terminal::Terminal;
-use super::super::timings::Timings;
+use super::super::timings::{Rates, Timings};
 
 /// Why a line was not answered, or not to its end.
 #[derive(Debug)]
@@ -58,10 +59,28 @@ pub(super) struct Conversation<'m> {
 }
 
 /// What was measured of the last answer.
+#[derive(Serialize)]
 struct Last {
     timings: Timings,
+    /// Positions of the prompt that were in the cache.
     reused: usize,
+    /// Positions behind it.
     used: usize,
+}
+
+impl Last {
+    fn rates(&self) -> Rates {
+        self.timings.rates()
+    }
+}
+
+#[derive(Serialize)]
+struct Metrics<'a> {
+    event: &'static str,
+    context: usize,
+    /// None before the first answer.
+    last: Option<&'a Last>,
+    rates: Option<Rates>,
 }
 
 #[derive(Serialize)]
@@ -150,7 +169,7 @@ impl<'m> Conversation<'m> {
             reused,
             seed: self.settings.seed,
         };
-        let lost = |error: &std::io::Error| super::not_given(error, terminal);
+        let lost = |error: &io::Error| super::not_given(error, terminal);
         giving.object(&turn).map_err(|error| lost(&error))?;
         let mut generation = Generation::new(self.model.tokenizer(), stops);
         let mut give = |event: Event<'_>| giving.event(event);
@@ -225,15 +244,26 @@ impl<'m> Conversation<'m> {
         }
     }
 
-    /// Measured figures of the last answer, as lines.
-    pub(super) fn metrics(&self) -> String {
-        let Some(last) = &self.last else {
-            return "nothing was measured yet\n".into();
-        };
-        let lines: String = last.timings.lines().iter().map(|line| format!("{line}\n")).collect();
-        let (reused, used, context) = (last.reused, last.used, self.session.context());
-        format!(
-            "{lines}   from the cache = {reused:>10} positions\n          context = {used:>10} of {context} positions\n"
-        )
+    /// Gives out the measured figures of the last answer: as lines, or as one JSON object.
+    pub(super) fn give_metrics(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let context = self.session.context();
+        match (self.format, &self.last) {
+            (Format::Json, last) => {
+                let last = last.as_ref();
+                let event = "metrics";
+                json_line(
+                    &mut out,
+                    &Metrics { event, context, last, rates: last.map(Last::rates) },
+                )?;
+            }
+            (Format::Text, None) => writeln!(out, "nothing was measured yet")?,
+            (Format::Text, Some(Last { timings, reused, used })) => {
+                timings.lines().iter().try_for_each(|line| writeln!(out, "{line}"))?;
+                writeln!(out, "   from the cache = {reused:>10} positions")?;
+                writeln!(out, "          context = {used:>10} of {context} positions")?;
+            }
+        }
+        out.flush()
     }
 }
