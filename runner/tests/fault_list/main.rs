@@ -28,6 +28,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 
 use disk::{access, damage, kills, mapped, places, space};
+use manifests::{addresses, names, text};
 use network::{bodies, connections, redirects, resuming, sources, statuses};
 
 /// When a program or a server counts as hanging: far beyond what the slowest machine needs.
@@ -87,12 +88,12 @@ const TRIALS: &[(&str, fn())] = &[
     ("C05-interrupted-while-waiting", together::c05_interrupted_while_waiting),
     ("C06-sweeping-beside-readers", together::c06_sweeping),
     ("C07-two-writers-of-one-file", together::c07_lines_do_not_interleave),
-    ("P01-names", manifests::p01_names),
-    ("P02-folders-that-lead-out", manifests::p02_folders_that_lead_out),
-    ("P03-duplicates", manifests::p03_duplicates),
-    ("P04-keys-and-types", manifests::p04_keys_and_types),
-    ("P05-text-that-is-no-toml", manifests::p05_no_toml),
-    ("P06-schema", manifests::p06_the_schema),
-    ("P07-changed-while-running", manifests::p07_changed_behind_the_reader),
-    ("P08-addresses", manifests::p08_addresses),
+    ("P01-names", names::p01_names),
+    ("P02-folders-that-lead-out", names::p02_folders_that_lead_out),
+    ("P03-duplicates", names::p03_duplicates),
+    ("P04-keys-and-types", text::p04_keys_and_types),
+    ("P05-text-that-is-no-toml", text::p05_no_toml),
+    ("P06-schema", text::p06_the_schema),
+    ("P07-changed-while-running", text::p07_changed_behind_the_reader),
+    ("P08-addresses", addresses::p08_addresses),
 ];
