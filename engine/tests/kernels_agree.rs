@@ -2,10 +2,11 @@
 //!
 //! The last test prints which instruction sets were proved and which this processor lacks.
 
-use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::quant::activation::{Q8KBlock, quantize_q8_k};
-use bitnet_engine::quant::{i2_s, q6_k};
-use half::f16;
+use bitnet_engine::kernels::{BlockDots, Isa, Kernels};
+use bitnet_engine::quant::activation::{Q8KBlock, Q80Block, quantize_q8_0, quantize_q8_k};
+use bitnet_engine::quant::blocks::{BlockActivation, BlockType};
+use bitnet_engine::quant::i2_s;
+use half::{bf16, f16};
 use proptest::prelude::*;
 
 /// The scalar table and every other one that runs here.
@@ -87,10 +88,14 @@ proptest! {
         let (a, b) = (floats(seed, n, spread), floats(seed ^ 77, n, 1.0));
         let half = |v: &[f32]| v.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>();
         let (ha, hb) = (half(&a), half(&b));
+        let brain = |v: &[f32]| v.iter().map(|x| bf16::from_f32(*x)).collect::<Vec<_>>();
+        let (ba, bb) = (brain(&a), brain(&b));
         let (scalar, others) = tables();
         for k in others {
             prop_assert_eq!((k.dot_f32)(&a, &b).to_bits(), (scalar.dot_f32)(&a, &b).to_bits());
             prop_assert_eq!((k.dot_f16)(&ha, &hb).to_bits(), (scalar.dot_f16)(&ha, &hb).to_bits());
+            let (ours, truth) = ((k.dot_bf16)(&ba, &bb), (scalar.dot_bf16)(&ba, &bb));
+            prop_assert_eq!(ours.to_bits(), truth.to_bits(), "dot_bf16 {}", k.isa);
 
             let (mut ours, mut truth) = (vec![0.0; n], vec![0.0; n]);
             (k.rms_norm)(&a, &b, 1e-5, &mut ours);
@@ -138,19 +143,38 @@ proptest! {
     }
 
     #[test]
-    fn q6_k_agrees_to_the_bit(seed in any::<u64>(), blocks in 1usize..12) {
-        let mut row = bytes(seed, blocks * q6_k::BLOCK_BYTES);
-        for block in row.chunks_exact_mut(q6_k::BLOCK_BYTES) {
-            block[q6_k::SUPER_SCALE..].copy_from_slice(&f16::from_f32(0.0113).to_le_bytes());
-        }
-        let mut x = vec![Q8KBlock::default(); blocks];
-        quantize_q8_k(&floats(seed ^ 5, blocks * 256, 3.0), &mut x);
+    fn block_types_agree_to_the_bit(seed in any::<u64>(), blocks in 1usize..12, tokens in 1usize..10) {
         let (scalar, others) = tables();
-        for k in others {
-            let (ours, truth) = ((k.dot_q6_k)(&row, &x), (scalar.dot_q6_k)(&row, &x));
-            prop_assert_eq!(ours.to_bits(), truth.to_bits(), "{}: {} {}", k.isa, ours, truth);
+        for block_type in BlockType::ALL {
+            let columns = blocks * block_type.block();
+            let mut row = vec![0; blocks * block_type.block_bytes()];
+            block_type.quantize_row(&floats(seed, columns, 1.5), &mut row);
+            let x = floats(seed ^ 5, tokens * columns, 3.0);
+            let truth = products(scalar, block_type, &row, &x, tokens);
+            for k in &others {
+                let ours = products(k, block_type, &row, &x, tokens);
+                prop_assert_eq!(bits(&ours), bits(&truth), "{} {}", k.isa, block_type.name());
+            }
         }
     }
+}
+
+/// Products of a row with `tokens` rows of activations, converted by the definition.
+fn products(k: &Kernels, block_type: BlockType, row: &[u8], x: &[f32], tokens: usize) -> Vec<f32> {
+    let mut products = vec![f32::NAN; tokens];
+    match k.block_dots(block_type) {
+        BlockDots::Q8_0(dots) => {
+            let mut blocks = vec![Q80Block::default(); x.len() / 32];
+            quantize_q8_0(x, &mut blocks);
+            dots(row, &blocks, &mut products);
+        }
+        BlockDots::Q8K(dots) => {
+            let mut blocks = vec![Q8KBlock::default(); x.len() / 256];
+            quantize_q8_k(x, &mut blocks);
+            dots(row, &blocks, &mut products);
+        }
+    }
+    products
 }
 
 /// Bits, with all NaNs taken as one: which NaN comes of two is the processor's affair.
@@ -195,6 +219,10 @@ fn values_that_are_no_ordinary_numbers_are_treated_alike() {
                 assert_eq!(one(k.dot_f32), one(scalar.dot_f32), "dot_f32 {what}");
                 let one = |f: fn(&[f16], &[f16]) -> f32| number_bits(&[f(&half(&a), &half(&b))]);
                 assert_eq!(one(k.dot_f16), one(scalar.dot_f16), "dot_f16 {what}");
+                let brain = |v: &[f32]| v.iter().map(|x| bf16::from_f32(*x)).collect::<Vec<_>>();
+                let one =
+                    |f: fn(&[bf16], &[bf16]) -> f32| number_bits(&[f(&brain(&a), &brain(&b))]);
+                assert_eq!(one(k.dot_bf16), one(scalar.dot_bf16), "dot_bf16 {what}");
                 let all = |f: fn(&[f32], &mut [f16])| {
                     let mut out = vec![f16::ZERO; n];
                     f(&a, &mut out);
@@ -234,27 +262,116 @@ fn values_that_are_no_ordinary_numbers_are_treated_alike() {
 }
 
 #[test]
-fn q6_k_with_any_bytes_is_treated_alike() {
+fn blocks_of_any_bytes_are_treated_alike() {
     let (scalar, others) = tables();
-    let scales = [0x7e00u16, 0x7c00, 0xfc00, 0x8000, 0x0001, 0x7bff, 0x2000];
-    for (seed, super_scale) in (0u64..).zip(scales.into_iter().cycle().take(28)) {
-        let mut row = bytes(seed, 2 * q6_k::BLOCK_BYTES);
-        row[q6_k::SUPER_SCALE..q6_k::BLOCK_BYTES].copy_from_slice(&super_scale.to_le_bytes());
-        let mut x = vec![Q8KBlock::default(); 2];
-        let special = [f32::NAN, f32::INFINITY, -0.0, f32::from_bits(3), f32::MAX];
-        quantize_q8_k(&strewn(seed, 512, &special[..(seed % 6) as usize]), &mut x);
-        if seed % 2 == 0 {
-            x[1].codes = [-128; 256];
-            row[q6_k::BLOCK_BYTES..][..q6_k::SUPER_SCALE].fill(if seed % 4 == 0 {
-                0x80
-            } else {
-                0
-            });
+    let special = [f32::NAN, f32::INFINITY, -0.0, f32::from_bits(3), f32::MAX];
+    for block_type in BlockType::ALL {
+        let columns = 2 * block_type.block();
+        for seed in 0u64..64 {
+            // Every 16-bit pattern is a scale somewhere: infinite, NaN, subnormal, negative.
+            let row = match seed {
+                0 => vec![0; 2 * block_type.block_bytes()],
+                1 => vec![0x7b; 2 * block_type.block_bytes()],
+                2 => vec![0xff; 2 * block_type.block_bytes()],
+                _ => bytes(seed, 2 * block_type.block_bytes()),
+            };
+            let x = strewn(seed, 5 * columns, &special[..(seed % 6) as usize]);
+            let truth = number_bits(&products(scalar, block_type, &row, &x, 5));
+            for k in &others {
+                let ours = number_bits(&products(k, block_type, &row, &x, 5));
+                assert_eq!(ours, truth, "{} {} seed {seed}", k.isa, block_type.name());
+            }
         }
+    }
+}
+
+/// The largest codes that a byte can hold, against activations of the largest magnitude.
+#[test]
+fn extremes_of_blocks_do_not_overflow_the_narrow_sums() {
+    let (scalar, others) = tables();
+    for block_type in BlockType::ALL {
+        let mut row = vec![0xff; 4 * block_type.block_bytes()];
+        for block in row.chunks_exact_mut(block_type.block_bytes()) {
+            for offset in scales(block_type) {
+                block[offset..offset + 2].copy_from_slice(&f16::ONE.to_le_bytes());
+            }
+        }
+        for x in [-1f32, 1.0] {
+            let x = vec![x; 4 * block_type.block()];
+            let truth = products(scalar, block_type, &row, &x, 1);
+            assert!(truth[0].abs() > 100.0, "{}: {truth:?}", block_type.name());
+            for k in &others {
+                let ours = products(k, block_type, &row, &x, 1);
+                assert_eq!(bits(&ours), bits(&truth), "{} {}", k.isa, block_type.name());
+            }
+        }
+    }
+}
+
+/// Where the f16 factors of a block lie.
+fn scales(block_type: BlockType) -> Vec<usize> {
+    match block_type {
+        BlockType::Q4_0 | BlockType::Q8_0 => vec![0],
+        BlockType::Q4K | BlockType::Q5K => vec![0, 2],
+        BlockType::Q6K => vec![208],
+        BlockType::Tq1_0 => vec![52],
+        BlockType::Tq2_0 => vec![64],
+    }
+}
+
+#[test]
+fn activation_blocks_are_the_definition_s() {
+    let (scalar, others) = tables();
+    let specials: [&[f32]; 6] = [
+        &[],
+        &[f32::NAN],
+        &[f32::INFINITY, -0.0],
+        &[f32::MAX, f32::MIN],
+        &[f32::from_bits(3), -f32::from_bits(3)],
+        &[f32::NEG_INFINITY, f32::NAN, 2.5],
+    ];
+    for (seed, special) in (0u64..).zip(specials.into_iter().cycle().take(48)) {
+        let mut x = strewn(seed, 1024, special);
+        x[256..512].fill(if seed % 2 == 0 { 0.0 } else { f32::from_bits(1) });
         for k in &others {
-            let bits = |k: &Kernels| number_bits(&[(k.dot_q6_k)(&row, &x)]);
-            assert_eq!(bits(k), bits(scalar), "{} seed {seed}", k.isa);
+            let what = format!("{} {special:?} seed {seed}", k.isa);
+            let all = |k: &Kernels| {
+                let mut blocks = vec![Q80Block::default(); 32];
+                (k.quantize_q8_0)(&x, &mut blocks);
+                blocks.iter().map(|b| (b.scale.to_bits(), b.codes)).collect::<Vec<_>>()
+            };
+            assert_eq!(all(k), all(scalar), "Q8_0 {what}");
+            let all = |k: &Kernels| {
+                let mut blocks = vec![Q8KBlock::default(); 4];
+                (k.quantize_q8_k)(&x, &mut blocks);
+                blocks.iter().map(|b| (b.scale.to_bits(), b.codes, b.sums)).collect::<Vec<_>>()
+            };
+            assert_eq!(all(k), all(scalar), "Q8_K {what}");
+            let all = |k: &Kernels| {
+                let mut out = vec![bf16::ZERO; x.len()];
+                (k.narrow_to_bf16)(&x, &mut out);
+                out.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+            };
+            assert_eq!(all(k), all(scalar), "BF16 {what}");
         }
+    }
+}
+
+#[test]
+fn a_row_that_does_not_fit_its_activations_is_refused_by_all() {
+    let (scalar, others) = tables();
+    for block_type in BlockType::ALL {
+        for k in others.iter().chain([&scalar]) {
+            for (row_blocks, x_blocks, tokens) in [(1, 2, 1), (2, 1, 1), (1, 3, 2), (1, 0, 1)] {
+                let row = vec![0; row_blocks * block_type.block_bytes()];
+                let x = vec![0.0; x_blocks * block_type.block()];
+                let refused =
+                    std::panic::catch_unwind(|| products(k, block_type, &row, &x, tokens));
+                assert!(refused.is_err(), "{} {}: {x_blocks}", k.isa, block_type.name());
+            }
+        }
+        let form = block_type.activation();
+        assert_eq!(form == BlockActivation::Q8_0, block_type.block() == 32);
     }
 }
 

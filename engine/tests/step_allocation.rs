@@ -53,6 +53,8 @@ fn a_step_allocates_nothing() {
         (WeightType::I2S, WeightType::F16),
         (WeightType::F16, WeightType::F16),
         (WeightType::F32, WeightType::F32),
+        (WeightType::Bf16, WeightType::Q8_0),
+        (WeightType::Tq2_0, WeightType::Q4K),
     ] {
         let spec = SynthSpec { weights, embedding, tied: false, ..TINY };
         let file = synthetic::open(&synthetic::bytes(&spec));

@@ -1,14 +1,15 @@
 //! AVX2, FMA and F16C kernels. Same bits as `scalar`; see there for what is computed.
 
+mod activation;
+mod blocks;
+
 use std::arch::x86_64::*;
 
 use half::f16;
 
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
-use crate::quant::activation::{Int8Row, Q8KBlock};
 use crate::quant::i2_s::Layout;
-use crate::quant::q6_k;
 
 /// Calls a kernel of a table from outside its target features.
 macro_rules! available {
@@ -24,11 +25,21 @@ pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,
     ternary_layout: Layout::Blocks128,
     ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
-    quantize_int8: |x, codes| available!(quantize_int8(x, codes)),
+    quantize_int8: |x, codes| available!(activation::quantize_int8(x, codes)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
-    narrow_to_f16: |x, out| available!(narrow_to_f16(x, out)),
-    dot_q6_k: |row, x| available!(dot_q6_k(row, x)),
+    narrow_to_f16: |x, out| available!(activation::narrow_to_f16(x, out)),
+    dot_bf16: |a, b| available!(blocks::dot_bf16(a, b)),
+    narrow_to_bf16: |x, out| available!(activation::narrow_to_bf16(x, out)),
+    quantize_q8_0: |x, out| available!(activation::quantize_q8_0(x, out)),
+    quantize_q8_k: |x, out| available!(activation::quantize_q8_k(x, out)),
+    dot_q4_0: |row, x, out| available!(blocks::dot_q4_0(row, x, out)),
+    dot_q8_0: |row, x, out| available!(blocks::dot_q8_0(row, x, out)),
+    dot_q4_k: |row, x, out| available!(blocks::dot_q4_k(row, x, out)),
+    dot_q5_k: |row, x, out| available!(blocks::dot_q5_k(row, x, out)),
+    dot_q6_k: |row, x, out| available!(blocks::dot_q6_k(row, x, out)),
+    dot_tq1_0: |row, x, out| available!(blocks::dot_tq1_0(row, x, out)),
+    dot_tq2_0: |row, x, out| available!(blocks::dot_tq2_0(row, x, out)),
     rms_norm: |x, w, eps, out| available!(rms_norm(x, w, eps, out)),
     softmax: |scores, scale| available!(softmax(scores, scale)),
     relu_squared_gate: |gate, up| available!(relu_squared_gate(gate, up)),
@@ -168,44 +179,6 @@ fn ternary_tile<const T: usize>(row: &[u8], columns: usize, activations: &[i8]) 
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn quantize_int8(x: &[f32], codes: &mut [i8]) -> Int8Row {
-    assert_eq!(x.len(), codes.len(), "one code per value");
-    let (blocks, rest) = x.as_chunks::<8>();
-    let sign = _mm256_set1_ps(-0.0);
-    let mut max = _mm256_setzero_ps();
-    for block in blocks {
-        // The operand order keeps a NaN out of the maximum, as f64::max does in the definition.
-        max = _mm256_max_ps(_mm256_andnot_ps(sign, load_f32(block)), max);
-    }
-    let mut lanes = [0f32; 8];
-    store_f32(&mut lanes, max);
-    let max = lanes.iter().chain(rest).fold(1e-5f64, |max, v| max.max(f64::from(v.abs())));
-    let scale = (127.0 / max) as f32;
-    let (code_blocks, code_rest) = codes.as_chunks_mut::<8>();
-    let factor = _mm256_set1_ps(scale);
-    let (low, high) = (_mm256_set1_epi32(-128), _mm256_set1_epi32(127));
-    let mut sums = _mm256_setzero_si256();
-    for (out, block) in code_blocks.iter_mut().zip(blocks) {
-        let product = _mm256_mul_ps(load_f32(block), factor);
-        // NaN becomes code 0, as in the definition; the conversion alone would make it -128.
-        let number = _mm256_cmp_ps::<_CMP_ORD_Q>(product, product);
-        let rounded = _mm256_cvtps_epi32(_mm256_and_ps(product, number));
-        let q = _mm256_max_epi32(_mm256_min_epi32(rounded, high), low);
-        sums = _mm256_add_epi32(sums, q);
-        let words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
-        let bytes = _mm_packs_epi16(words, words);
-        *out = _mm_cvtsi128_si64(bytes).to_le_bytes().map(|b| b as i8);
-    }
-    let mut sum = sum_i32(sums);
-    for (code, v) in code_rest.iter_mut().zip(rest) {
-        let q = crate::quant::activation::nearest_int(v * scale).clamp(-128, 127);
-        sum += q;
-        *code = q as i8;
-    }
-    Int8Row { scale, sum }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
 fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "rows of one length");
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
@@ -235,64 +208,6 @@ fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
     }
     let sum = _mm256_add_ps(_mm256_add_ps(acc[0], acc[2]), _mm256_add_ps(acc[1], acc[3]));
     scalar::finish_f16(sum_pairs(sum), a_rest, b_rest)
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn narrow_to_f16(x: &[f32], out: &mut [f16]) {
-    assert_eq!(x.len(), out.len(), "one value per value");
-    let (blocks, rest) = x.as_chunks::<8>();
-    let (out_blocks, out_rest) = out.as_chunks_mut::<8>();
-    for (o, block) in out_blocks.iter_mut().zip(blocks) {
-        let half = _mm256_cvtps_ph(load_f32(block), _MM_FROUND_TO_NEAREST_INT);
-        // SAFETY: the array holds the 16 bytes that are written; the store needs no alignment.
-        unsafe { _mm_storeu_si128(o.as_mut_ptr().cast(), half) };
-    }
-    crate::quant::activation::narrow_to_f16(rest, out_rest);
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_q6_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
-    assert_eq!(row.len(), x.len() * q6_k::BLOCK_BYTES, "one activation block per weight block");
-    let (nibble, pair, offset) = (_mm256_set1_epi8(15), _mm256_set1_epi8(3), _mm256_set1_epi8(32));
-    let mut acc = _mm256_setzero_ps();
-    for (block, x) in row.chunks_exact(q6_k::BLOCK_BYTES).zip(x) {
-        let low = block[..128].as_chunks::<32>().0;
-        let high = block[128..q6_k::SCALES].as_chunks::<32>().0;
-        let scales = &block[q6_k::SCALES..q6_k::SUPER_SCALE];
-        let codes = x.codes.as_chunks::<32>().0;
-        let mut sums = _mm256_setzero_si256();
-        for half in 0..2 {
-            let (low0, low1) = (load_u8(&low[2 * half]), load_u8(&low[2 * half + 1]));
-            let high = load_u8(&high[half]);
-            let nibbles = [
-                _mm256_and_si256(low0, nibble),
-                _mm256_and_si256(low1, nibble),
-                _mm256_and_si256(_mm256_srli_epi16(low0, 4), nibble),
-                _mm256_and_si256(_mm256_srli_epi16(low1, 4), nibble),
-            ];
-            let tops = [
-                high,
-                _mm256_srli_epi16(high, 2),
-                _mm256_srli_epi16(high, 4),
-                _mm256_srli_epi16(high, 6),
-            ];
-            for g in 0..4 {
-                let top = _mm256_slli_epi16(_mm256_and_si256(tops[g], pair), 4);
-                let q6 = _mm256_or_si256(nibbles[g], top);
-                let q8 = load_i8(&codes[4 * half + g]);
-                let products = _mm256_sub_epi16(
-                    _mm256_maddubs_epi16(q6, q8),
-                    _mm256_maddubs_epi16(offset, q8),
-                );
-                let scale = |i: usize| i16::from(scales[8 * half + 2 * g + i] as i8);
-                let scale = _mm256_set_m128i(_mm_set1_epi16(scale(1)), _mm_set1_epi16(scale(0)));
-                sums = _mm256_add_epi32(sums, _mm256_madd_epi16(scale, products));
-            }
-        }
-        let d = x.scale * q6_k::super_scale(block);
-        acc = _mm256_fmadd_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(sums), acc);
-    }
-    sum_eight(acc)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -1,10 +1,11 @@
 //! Hands out the kernels of a table and counts how often: what a receipt says was computed is what
 //! was dispatched. It computes nothing.
 
-use half::f16;
+use half::{bf16, f16};
 
-use super::table::{Isa, Kernels};
-use crate::quant::activation::{Int8Row, Q8KBlock, quantize_q8_k};
+use super::table::{BlockDots, Isa, Kernels};
+use crate::quant::activation::{Int8Row, Q8KBlock, Q80Block};
+use crate::quant::blocks::BlockType;
 
 /// A kernel that was handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,32 +33,43 @@ impl Dispatch {
     /// The kernels that were handed out at least once.
     pub(crate) fn dispatched(&self) -> impl Iterator<Item = Dispatched> {
         let counted = NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0);
-        counted.map(|(&(from_table, kernel), count)| {
-            let isa = if from_table { self.kernels.isa } else { Isa::Scalar };
-            Dispatched { isa, kernel, count }
-        })
+        counted.map(|(&kernel, count)| Dispatched { isa: self.kernels.isa, kernel, count })
     }
 }
 
-/// Declares for each kernel its counter, its name and the method that hands it out.
+/// Declares for each kernel its counter, its name and the method that hands it out; those of block
+/// types are handed out by type.
 macro_rules! kernels {
-    (table { $($field:ident: $field_type:ty,)* } scalar { $($name:ident: $type:ty = $path:path,)* }) => {
+    (
+        table { $($field:ident: $field_type:ty,)* }
+        blocks { $($dots:ident: $block:ident * $activation:ident,)* }
+    ) => {
         #[expect(non_camel_case_types, reason = "the names are those of the kernels")]
-        enum Counter { $($field,)* $($name,)* }
+        enum Counter { $($field,)* $($dots,)* }
 
-        /// Whether the kernel comes from the table, and its name.
-        const NAMES: &[(bool, &str)] =
-            &[$((true, stringify!($field)),)* $((false, stringify!($name)),)*];
+        const NAMES: &[&str] = &[$(stringify!($field),)* $(stringify!($dots),)*];
+
+        impl Kernels {
+            /// The dot products of a block type.
+            pub fn block_dots(&self, block_type: BlockType) -> BlockDots {
+                match block_type {
+                    $(BlockType::$block => BlockDots::$activation(self.$dots),)*
+                }
+            }
+        }
 
         impl Dispatch {
             $(pub(crate) fn $field(&mut self) -> $field_type {
                 self.counts[Counter::$field as usize] += 1;
                 self.kernels.$field
             })*
-            $(pub(crate) fn $name(&mut self) -> $type {
-                self.counts[Counter::$name as usize] += 1;
-                $path
-            })*
+            pub(crate) fn block_dots(&mut self, block_type: BlockType) -> BlockDots {
+                let counter = match block_type {
+                    $(BlockType::$block => Counter::$dots,)*
+                };
+                self.counts[counter as usize] += 1;
+                self.kernels.block_dots(block_type)
+            }
         }
     };
 }
@@ -69,15 +81,24 @@ kernels! {
         dot_f32: fn(&[f32], &[f32]) -> f32,
         dot_f16: fn(&[f16], &[f16]) -> f32,
         narrow_to_f16: fn(&[f32], &mut [f16]),
-        dot_q6_k: fn(&[u8], &[Q8KBlock]) -> f32,
+        dot_bf16: fn(&[bf16], &[bf16]) -> f32,
+        narrow_to_bf16: fn(&[f32], &mut [bf16]),
+        quantize_q8_0: fn(&[f32], &mut [Q80Block]),
+        quantize_q8_k: fn(&[f32], &mut [Q8KBlock]),
         rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
         softmax: fn(&mut [f32], f32),
         relu_squared_gate: fn(&mut [f32], &[f32]),
         silu_gate: fn(&mut [f32], &[f32]),
         add: fn(&mut [f32], &[f32]),
     }
-    scalar {
-        quantize_q8_k: fn(&[f32], &mut [Q8KBlock]) = quantize_q8_k,
+    blocks {
+        dot_q4_0: Q4_0 * Q8_0,
+        dot_q8_0: Q8_0 * Q8_0,
+        dot_q4_k: Q4K * Q8K,
+        dot_q5_k: Q5K * Q8K,
+        dot_q6_k: Q6K * Q8K,
+        dot_tq1_0: Tq1_0 * Q8K,
+        dot_tq2_0: Tq2_0 * Q8K,
     }
 }
 
@@ -92,12 +113,12 @@ mod tests {
         let add = dispatch.add();
         add(&mut [1.0; 8], &[1.0; 8]);
         dispatch.add();
-        dispatch.quantize_q8_k();
+        dispatch.block_dots(BlockType::Tq2_0);
         assert_eq!(
             dispatch.dispatched().collect::<Vec<_>>(),
             [
                 Dispatched { isa: Isa::best(), kernel: "add", count: 2 },
-                Dispatched { isa: Isa::Scalar, kernel: "quantize_q8_k", count: 1 },
+                Dispatched { isa: Isa::best(), kernel: "dot_tq2_0", count: 1 },
             ]
         );
     }

@@ -14,4 +14,4 @@ mod table;
 
 pub(crate) use dispatch::Dispatch;
 pub use dispatch::Dispatched;
-pub use table::{Isa, Kernels};
+pub use table::{BlockDots, DotsQ8K, DotsQ80, Isa, Kernels};

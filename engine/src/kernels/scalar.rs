@@ -5,12 +5,13 @@
 //! in 32 (or 8) lanes because that is where the reference's vector registers put them; a lane is
 //! fused where the reference calls an FMA intrinsic, and only there.
 
+pub(super) mod blocks;
+
 use half::f16;
 
 use super::table::{Isa, Kernels};
-use crate::quant::activation::{self, Q8_K_BLOCK, Q8KBlock};
+use crate::quant::activation;
 use crate::quant::i2_s::{self, Layout};
-use crate::quant::q6_k;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Scalar,
@@ -20,7 +21,17 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_f32,
     dot_f16,
     narrow_to_f16: activation::narrow_to_f16,
-    dot_q6_k,
+    dot_bf16: blocks::dot_bf16,
+    narrow_to_bf16: activation::narrow_to_bf16,
+    quantize_q8_0: activation::quantize_q8_0,
+    quantize_q8_k: activation::quantize_q8_k,
+    dot_q4_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_q4_0(row, x)),
+    dot_q8_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_q8_0(row, x)),
+    dot_q4_k: |row, x, out| blocks::each(x, out, |x| blocks::dot_q4_k(row, x)),
+    dot_q5_k: |row, x, out| blocks::each(x, out, |x| blocks::dot_q5_k(row, x)),
+    dot_q6_k: |row, x, out| blocks::each(x, out, |x| blocks::dot_q6_k(row, x)),
+    dot_tq1_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_tq1_0(row, x)),
+    dot_tq2_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_tq2_0(row, x)),
     rms_norm,
     softmax,
     relu_squared_gate,
@@ -108,24 +119,6 @@ fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
 pub(super) fn finish_f16(sum: f32, a: &[f16], b: &[f16]) -> f32 {
     let products = a.iter().zip(b).map(|(a, b)| f64::from(a.to_f32() * b.to_f32()));
     products.fold(f64::from(sum), |sum, p| sum + p) as f32
-}
-
-fn dot_q6_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
-    assert_eq!(row.len(), x.len() * q6_k::BLOCK_BYTES, "one activation block per weight block");
-    let mut lanes = [0f32; 8];
-    let (mut codes, mut scales) = ([0; Q8_K_BLOCK], [0; Q8_K_BLOCK]);
-    for (block, x) in row.chunks_exact(q6_k::BLOCK_BYTES).zip(x) {
-        q6_k::unpack(block, &mut codes, &mut scales);
-        let mut sums = [0i32; 8];
-        for i in 0..Q8_K_BLOCK {
-            sums[i % 32 / 4] += scales[i] * codes[i] * i32::from(x.codes[i]);
-        }
-        let d = x.scale * q6_k::super_scale(block);
-        for (lane, sum) in lanes.iter_mut().zip(sums) {
-            *lane = d.mul_add(sum as f32, *lane);
-        }
-    }
-    reduce_eight(&lanes)
 }
 
 /// Adds up eight lanes as `hsum_float_8` of the reference does.
@@ -319,25 +312,5 @@ mod tests {
                 "f16, {n}"
             );
         }
-    }
-
-    #[test]
-    fn q6_k_agrees_with_the_dequantised_row() {
-        let x: Vec<f32> = (0..512).map(|i| ((i * 41 % 103) as f32 - 51.0) / 30.0).collect();
-        let mut blocks = [Q8KBlock::default(); 2];
-        activation::quantize_q8_k(&x, &mut blocks);
-        let mut row = vec![0; 420];
-        for (block, w) in row.chunks_exact_mut(210).zip(x.chunks_exact(256)) {
-            q6_k::quantize_block(w, block);
-        }
-        let mut weights = vec![0f32; 512];
-        q6_k::dequantize_row(&row, &mut weights);
-        let truth: f64 = (0..512)
-            .map(|i| {
-                let b = &blocks[i / 256];
-                f64::from(weights[i]) * f64::from(b.scale) * f64::from(b.codes[i % 256])
-            })
-            .sum();
-        assert!((f64::from(dot_q6_k(&row, &blocks)) - truth).abs() < 1e-3 * truth.abs());
     }
 }

@@ -6,10 +6,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::scalar;
-use crate::quant::activation::{Int8Row, Q8KBlock};
+use crate::quant::activation::{Int8Row, Q8KBlock, Q80Block};
 use crate::quant::i2_s::Layout;
 
 /// An instruction set that has a kernel table.
@@ -76,6 +76,22 @@ impl FromStr for Isa {
     }
 }
 
+/// `(row, activations, products)`: dot products of a row of blocks with whole rows of Q8_0 blocks,
+/// one product for each activation row.
+pub type DotsQ80 = fn(&[u8], &[Q80Block], &mut [f32]);
+
+/// The same with Q8_K blocks.
+pub type DotsQ8K = fn(&[u8], &[Q8KBlock], &mut [f32]);
+
+/// The dot products of a block type, by what they multiply.
+#[derive(Debug, Clone, Copy)]
+pub enum BlockDots {
+    /// For Q8_0 activations.
+    Q8_0(DotsQ80),
+    /// For Q8_K activations.
+    Q8K(DotsQ8K),
+}
+
 /// The operations of one instruction set.
 ///
 /// Lengths are checked by each kernel: a wrong one panics.
@@ -98,8 +114,28 @@ pub struct Kernels {
     pub dot_f16: fn(&[f16], &[f16]) -> f32,
     /// f32 to f16, round to nearest even.
     pub narrow_to_f16: fn(&[f32], &mut [f16]),
-    /// Dot product of a row of Q6_K blocks with Q8_K activations.
-    pub dot_q6_k: fn(&[u8], &[Q8KBlock]) -> f32,
+    /// Dot product of bf16 rows, accumulated in f32.
+    pub dot_bf16: fn(&[bf16], &[bf16]) -> f32,
+    /// f32 to bf16, round to nearest even.
+    pub narrow_to_bf16: fn(&[f32], &mut [bf16]),
+    /// f32 to Q8_0 blocks; see [`crate::quant::activation::quantize_q8_0`].
+    pub quantize_q8_0: fn(&[f32], &mut [Q80Block]),
+    /// f32 to Q8_K blocks; see [`crate::quant::activation::quantize_q8_k`].
+    pub quantize_q8_k: fn(&[f32], &mut [Q8KBlock]),
+    /// A row of Q4_0 blocks.
+    pub dot_q4_0: DotsQ80,
+    /// A row of Q8_0 blocks.
+    pub dot_q8_0: DotsQ80,
+    /// A row of Q4_K blocks.
+    pub dot_q4_k: DotsQ8K,
+    /// A row of Q5_K blocks.
+    pub dot_q5_k: DotsQ8K,
+    /// A row of Q6_K blocks.
+    pub dot_q6_k: DotsQ8K,
+    /// A row of TQ1_0 blocks.
+    pub dot_tq1_0: DotsQ8K,
+    /// A row of TQ2_0 blocks.
+    pub dot_tq2_0: DotsQ8K,
     /// `(x, weight, eps, out)`: RMS norm times weight.
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
     /// `(scores, scale)`: softmax of scale · scores in place; the length is a multiple of 8.

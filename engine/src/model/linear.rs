@@ -3,13 +3,12 @@
 //! The matrix's type decides what the activations are turned into; the kernels multiply. Every
 //! output is computed whole by one thread, so the number of threads changes no bit.
 
-use half::f16;
+use half::{bf16, f16};
 
-use super::weights::{Matrix, MatrixData};
-use crate::kernels::Dispatch;
+use super::weights::{Form, Matrix, MatrixData};
+use crate::kernels::{BlockDots, Dispatch};
 use crate::memory::{OutOfMemory, defaults, zeros};
-use crate::quant::activation::{Int8Row, Q8_K_BLOCK, Q8KBlock};
-use crate::quant::q6_k;
+use crate::quant::activation::{Int8Row, Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Block};
 use crate::threads::ThreadPool;
 
 /// Output rows that one kernel call computes; a share of the work is a multiple of it.
@@ -22,7 +21,9 @@ pub(crate) struct Activations {
     codes: Vec<i8>,
     rows: Vec<Int8Row>,
     halves: Vec<f16>,
-    blocks: Vec<Q8KBlock>,
+    brains: Vec<bf16>,
+    blocks_32: Vec<Q80Block>,
+    blocks_256: Vec<Q8KBlock>,
 }
 
 impl Activations {
@@ -31,11 +32,14 @@ impl Activations {
     /// # Errors
     /// If the system has no memory for it.
     pub(crate) fn new(tokens: usize, width: usize) -> Result<Self, OutOfMemory> {
+        let values = tokens.saturating_mul(width);
         Ok(Self {
-            codes: zeros(tokens.saturating_mul(width))?,
+            codes: zeros(values)?,
             rows: defaults(tokens)?,
-            halves: zeros(tokens.saturating_mul(width))?,
-            blocks: defaults(tokens.saturating_mul(width.div_ceil(Q8_K_BLOCK)))?,
+            halves: zeros(values)?,
+            brains: zeros(values)?,
+            blocks_32: defaults(tokens.saturating_mul(width.div_ceil(Q8_0_BLOCK)))?,
+            blocks_256: defaults(tokens.saturating_mul(width.div_ceil(Q8_K_BLOCK)))?,
         })
     }
 
@@ -49,8 +53,8 @@ impl Activations {
     ) {
         let columns = matrix.columns;
         let tokens = x.len() / columns;
-        match &matrix.data {
-            MatrixData::Ternary { .. } => {
+        match matrix.form() {
+            Form::Int8 => {
                 // Each row's scale travels with its codes: rows are split over the threads as one.
                 let codes = &mut self.codes[..x.len()];
                 let rows = &mut self.rows[..tokens];
@@ -66,22 +70,21 @@ impl Activations {
                     **row = quantize(&x[token * columns..][..columns], codes);
                 });
             }
-            MatrixData::F16(_) => {
-                let halves = &mut self.halves[..x.len()];
-                let narrow = dispatch.narrow_to_f16();
-                pool.for_each_row_alone(halves, columns, |token, out| {
-                    narrow(&x[token * columns..][..columns], out);
-                });
+            Form::F32 => {}
+            Form::F16 => {
+                convert(pool, x, columns, &mut self.halves, 1, dispatch.narrow_to_f16());
             }
-            MatrixData::Q6K(_) => {
-                let per_row = columns / Q8_K_BLOCK;
-                let blocks = &mut self.blocks[..tokens * per_row];
+            Form::Bf16 => {
+                convert(pool, x, columns, &mut self.brains, 1, dispatch.narrow_to_bf16());
+            }
+            Form::Q8_0 => {
+                let quantize = dispatch.quantize_q8_0();
+                convert(pool, x, columns, &mut self.blocks_32, Q8_0_BLOCK, quantize);
+            }
+            Form::Q8K => {
                 let quantize = dispatch.quantize_q8_k();
-                pool.for_each_row_alone(blocks, per_row, |token, out| {
-                    quantize(&x[token * columns..][..columns], out);
-                });
+                convert(pool, x, columns, &mut self.blocks_256, Q8_K_BLOCK, quantize);
             }
-            MatrixData::F32(_) => {}
         }
     }
 
@@ -98,36 +101,33 @@ impl Activations {
         let columns = matrix.columns;
         let tokens = x.len() / columns;
         let out = &mut out[..tokens * matrix.rows];
+        let rows = matrix.rows;
         match &matrix.data {
             MatrixData::Ternary { codes, scale } => {
                 self.multiply_ternary(pool, dispatch, matrix, codes.get(), *scale, out);
             }
             MatrixData::F32(weights) => {
-                let (weights, dot_f32) = (weights.get(), dispatch.dot_f32());
-                let dot = |row: usize, token: usize| {
-                    let weights = &weights[row * columns..][..columns];
-                    dot_f32(weights, &x[token * columns..][..columns])
-                };
-                each_output(pool, matrix.rows, tokens, out, dot);
+                let dots = one_by_one(dispatch.dot_f32());
+                each_output(pool, rows, tokens, weights.get(), x, dots, out);
             }
             MatrixData::F16(weights) => {
-                let (weights, dot_f16) = (weights.get(), dispatch.dot_f16());
-                let dot = |row: usize, token: usize| {
-                    let weights = &weights[row * columns..][..columns];
-                    dot_f16(weights, &self.halves[token * columns..][..columns])
-                };
-                each_output(pool, matrix.rows, tokens, out, dot);
+                let (x, dots) = (&self.halves[..x.len()], one_by_one(dispatch.dot_f16()));
+                each_output(pool, rows, tokens, weights.get(), x, dots, out);
             }
-            MatrixData::Q6K(bytes) => {
-                let per_row = columns / Q8_K_BLOCK;
-                let row_bytes = per_row * q6_k::BLOCK_BYTES;
-                let (bytes, dot_q6_k) = (bytes.get(), dispatch.dot_q6_k());
-                let dot = |row: usize, token: usize| {
-                    let weights = &bytes[row * row_bytes..][..row_bytes];
-                    dot_q6_k(weights, &self.blocks[token * per_row..][..per_row])
-                };
-                each_output(pool, matrix.rows, tokens, out, dot);
+            MatrixData::Bf16(weights) => {
+                let (x, dots) = (&self.brains[..x.len()], one_by_one(dispatch.dot_bf16()));
+                each_output(pool, rows, tokens, weights.get(), x, dots, out);
             }
+            MatrixData::Blocks(block_type, bytes) => match dispatch.block_dots(*block_type) {
+                BlockDots::Q8_0(dots) => {
+                    let x = &self.blocks_32[..x.len() / Q8_0_BLOCK];
+                    each_output(pool, rows, tokens, bytes.get(), x, dots, out);
+                }
+                BlockDots::Q8K(dots) => {
+                    let x = &self.blocks_256[..x.len() / Q8_K_BLOCK];
+                    each_output(pool, rows, tokens, bytes.get(), x, dots, out);
+                }
+            },
         }
     }
 
@@ -168,22 +168,53 @@ impl Activations {
     }
 }
 
-/// Fills `out[token][row]` with `dot(row, token)`, a block of rows at a time.
-fn each_output(
+/// Converts each row of `x` into blocks of `block` values, row by row into `out`.
+fn convert<T: Send>(
+    pool: &mut ThreadPool,
+    x: &[f32],
+    columns: usize,
+    out: &mut [T],
+    block: usize,
+    convert: fn(&[f32], &mut [T]),
+) {
+    pool.for_each_row_alone(&mut out[..x.len() / block], columns / block, |token, out| {
+        convert(&x[token * columns..][..columns], out);
+    });
+}
+
+/// Makes a kernel for one activation row one for any number of them.
+fn one_by_one<W, A>(dot: fn(&[W], &[A]) -> f32) -> impl Fn(&[W], &[A], &mut [f32]) {
+    move |weights, x, products| {
+        for (product, x) in products.iter_mut().zip(x.chunks_exact(weights.len())) {
+            *product = dot(weights, x);
+        }
+    }
+}
+
+/// Fills `out[token][row]`, a block of rows at a time: `dots` multiplies one of the `rows` rows of
+/// `weights` with consecutive ones of the `tokens` rows of `x`.
+fn each_output<W: Sync, A: Sync>(
     pool: &mut ThreadPool,
     rows: usize,
     tokens: usize,
+    weights: &[W],
+    x: &[A],
+    dots: impl Fn(&[W], &[A], &mut [f32]) + Sync,
     out: &mut [f32],
-    dot: impl Fn(usize, usize) -> f32 + Sync,
 ) {
+    let (row_length, x_length) = (weights.len() / rows, x.len() / tokens);
     pool.for_each_column_share(out, rows, ROW_BLOCK, |mut share| {
+        let mut products = [0f32; TOKEN_BLOCK];
         let range = share.columns();
         for first in range.clone().step_by(ROW_BLOCK) {
-            let last = range.end.min(first + ROW_BLOCK);
-            for token in 0..tokens {
-                let out = share.row(token);
-                for row in first..last {
-                    out[row - range.start] = dot(row, token);
+            for token in (0..tokens).step_by(TOKEN_BLOCK) {
+                let products = &mut products[..TOKEN_BLOCK.min(tokens - token)];
+                let x = &x[token * x_length..][..products.len() * x_length];
+                for row in first..range.end.min(first + ROW_BLOCK) {
+                    dots(&weights[row * row_length..][..row_length], x, products);
+                    for (t, product) in products.iter().enumerate() {
+                        share.row(token + t)[row - range.start] = *product;
+                    }
                 }
             }
         }

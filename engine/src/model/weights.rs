@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use half::f16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::error::ModelError;
 use crate::gguf::{GgufFile, TensorInfo, TensorType};
 use crate::kernels::Kernels;
+use crate::quant::blocks::{BlockActivation, BlockType};
 use crate::quant::i2_s::{self, Layout};
-use crate::quant::q6_k;
 
 /// Values of a tensor: in the mapped file, or copied.
 pub(crate) enum Values<T> {
@@ -57,7 +57,21 @@ pub(crate) enum MatrixData {
     },
     F32(Values<f32>),
     F16(Values<f16>),
-    Q6K(Values<u8>),
+    Bf16(Values<bf16>),
+    /// Rows of whole blocks.
+    Blocks(BlockType, Values<u8>),
+}
+
+/// What activations become before a matrix multiplies them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// int8 with one scale a token.
+    Int8,
+    F32,
+    F16,
+    Bf16,
+    Q8_0,
+    Q8K,
 }
 
 /// One layer.
@@ -143,7 +157,7 @@ impl TensorReader<'_> {
                 name: name.to_owned(),
                 found: other.name().to_owned(),
                 role: "a layer's matrix",
-                supported: "I2_S, F32, F16 or Q6_K",
+                supported: "I2_S, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0 or TQ2_0",
             })?,
         };
         Ok(Matrix { rows, columns, data })
@@ -161,7 +175,7 @@ impl TensorReader<'_> {
             name: name.to_owned(),
             found: tensor_type.name().to_owned(),
             role: "the embedding or the head",
-            supported: "F32, F16 or Q6_K",
+            supported: "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0 or TQ2_0",
         })?;
         Ok(Matrix { rows, columns, data })
     }
@@ -171,8 +185,8 @@ impl TensorReader<'_> {
         Some(match tensor_type {
             TensorType::F32 => MatrixData::F32(Values::new(self.file, index)),
             TensorType::F16 => MatrixData::F16(Values::new(self.file, index)),
-            TensorType::Q6K => MatrixData::Q6K(Values::new(self.file, index)),
-            _ => return None,
+            TensorType::Bf16 => MatrixData::Bf16(Values::new(self.file, index)),
+            other => MatrixData::Blocks(block_type(other)?, Values::new(self.file, index)),
         })
     }
 
@@ -208,10 +222,29 @@ impl TensorReader<'_> {
     }
 }
 
+/// The block type of a tensor type, where that is one of independent rows.
+fn block_type(tensor_type: TensorType) -> Option<BlockType> {
+    BlockType::ALL.into_iter().find(|block_type| block_type.name() == tensor_type.name())
+}
+
 impl Matrix {
     /// Whether both matrices multiply the same form of their activations.
     pub(crate) fn same_activations(&self, other: &Matrix) -> bool {
-        std::mem::discriminant(&self.data) == std::mem::discriminant(&other.data)
+        self.form() == other.form()
+    }
+
+    /// What the activations become.
+    pub(crate) fn form(&self) -> Form {
+        match &self.data {
+            MatrixData::Ternary { .. } => Form::Int8,
+            MatrixData::F32(_) => Form::F32,
+            MatrixData::F16(_) => Form::F16,
+            MatrixData::Bf16(_) => Form::Bf16,
+            MatrixData::Blocks(block_type, _) => match block_type.activation() {
+                BlockActivation::Q8_0 => Form::Q8_0,
+                BlockActivation::Q8K => Form::Q8K,
+            },
+        }
     }
 
     /// One row as f32: an embedding.
@@ -227,9 +260,14 @@ impl Matrix {
                     *o = v.to_f32();
                 }
             }
-            MatrixData::Q6K(bytes) => {
-                let row_bytes = self.columns / q6_k::BLOCK * q6_k::BLOCK_BYTES;
-                q6_k::dequantize_row(&bytes.get()[index * row_bytes..][..row_bytes], out);
+            MatrixData::Bf16(values) => {
+                for (o, v) in out.iter_mut().zip(&values.get()[range]) {
+                    *o = v.to_f32();
+                }
+            }
+            MatrixData::Blocks(block_type, bytes) => {
+                let row_bytes = self.columns / block_type.block() * block_type.block_bytes();
+                block_type.dequantize_row(&bytes.get()[index * row_bytes..][..row_bytes], out);
             }
             MatrixData::Ternary { .. } => unreachable!("`table` refuses ternary types"),
         }

@@ -3,10 +3,12 @@
 //! The weight's type decides which one applies (design.md §11). This file holds the layouts and the
 //! defining scalar conversions; it multiplies nothing.
 
-use half::f16;
+use half::{bf16, f16};
 
-/// Weights of one Q8_K block.
+/// Values of one Q8_K block.
 pub const Q8_K_BLOCK: usize = 256;
+/// Values of one Q8_0 block.
+pub const Q8_0_BLOCK: usize = 32;
 
 /// Scale and sum of one token's int8 row (W1.58A8).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -52,11 +54,40 @@ pub struct Q8KBlock {
     pub scale: f32,
     /// The codes.
     pub codes: [i8; Q8_K_BLOCK],
+    /// Sums of 16 codes each; they take back what weights are above their codes' centre.
+    pub sums: [i16; 16],
 }
 
 impl Default for Q8KBlock {
     fn default() -> Self {
-        Self { scale: 0.0, codes: [0; Q8_K_BLOCK] }
+        Self { scale: 0.0, codes: [0; Q8_K_BLOCK], sums: [0; 16] }
+    }
+}
+
+/// 32 values with one scale: the activation rule of Q8_0 and Q4_0.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Q80Block {
+    /// Real value = `scale` × code. Rounded to f16, as the reference stores it.
+    pub scale: f32,
+    /// The codes, −127 to 127.
+    pub codes: [i8; Q8_0_BLOCK],
+}
+
+/// f32 to Q8_0 as ggml's AVX2 code does it: `127 / max` in one division, halves to even.
+///
+/// Source: `quantize_row_q8_0` of ggml. The scale is rounded to f16 after the codes are made.
+///
+/// # Panics
+/// If `x` is not 32 values for each block.
+pub fn quantize_q8_0(x: &[f32], blocks: &mut [Q80Block]) {
+    assert_eq!(x.len(), blocks.len() * Q8_0_BLOCK, "32 values per block");
+    for (block, x) in blocks.iter_mut().zip(x.chunks_exact(Q8_0_BLOCK)) {
+        let largest = x.iter().fold(0f32, |max, v| max.max(v.abs()));
+        let inverse = if largest == 0.0 { 0.0 } else { 127.0 / largest };
+        for (code, v) in block.codes.iter_mut().zip(x) {
+            *code = nearest_int(v * inverse).clamp(-127, 127) as i8;
+        }
+        block.scale = f16::from_f32(largest / 127.0).to_f32();
     }
 }
 
@@ -79,6 +110,9 @@ pub fn quantize_q8_k(x: &[f32], blocks: &mut [Q8KBlock]) {
         for (code, v) in block.codes.iter_mut().zip(x) {
             *code = nearest_int(inverse * v).clamp(-128, 127) as i8;
         }
+        for (sum, codes) in block.sums.iter_mut().zip(block.codes.chunks_exact(16)) {
+            *sum = codes.iter().map(|code| i16::from(*code)).sum();
+        }
         block.scale = 1.0 / inverse;
     }
 }
@@ -91,6 +125,17 @@ pub fn narrow_to_f16(x: &[f32], out: &mut [f16]) {
     assert_eq!(x.len(), out.len(), "one value per value");
     for (o, v) in out.iter_mut().zip(x) {
         *o = f16::from_f32(*v);
+    }
+}
+
+/// f32 to bf16, round to nearest even: the activation rule of BF16 weights.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn narrow_to_bf16(x: &[f32], out: &mut [bf16]) {
+    assert_eq!(x.len(), out.len(), "one value per value");
+    for (o, v) in out.iter_mut().zip(x) {
+        *o = bf16::from_f32(*v);
     }
 }
 
@@ -133,7 +178,27 @@ mod tests {
         assert_eq!(blocks[0].codes[7], -127);
         assert!((blocks[0].scale * -127.0 - 2.0).abs() < 1e-6);
         assert_eq!(blocks[0].codes[0], -16);
+        assert_eq!((blocks[0].sums[0], blocks[0].sums[15]), (-127 - 15 * 16, -16 * 16));
         quantize_q8_k(&[0.0; 256], &mut blocks);
-        assert_eq!((blocks[0].scale, blocks[0].codes[7]), (0.0, 0));
+        assert_eq!((blocks[0].scale, blocks[0].codes[7], blocks[0].sums[0]), (0.0, 0, 0));
+    }
+
+    #[test]
+    fn q8_0_rounds_half_to_even_and_its_scale_to_f16() {
+        let mut x = [0f32; 64];
+        (x[0], x[1], x[2], x[3], x[32]) = (-127.0, 0.5, 1.5, 2.5, 1.0);
+        let mut blocks = [Q80Block { scale: 7.0, codes: [7; 32] }; 2];
+        quantize_q8_0(&x, &mut blocks);
+        assert_eq!((blocks[0].scale, &blocks[0].codes[..5]), (1.0, &[-127, 0, 2, 2, 0][..]));
+        assert_eq!(blocks[1].scale, f16::from_f32(1.0 / 127.0).to_f32());
+        quantize_q8_0(&[0.0; 64], &mut blocks);
+        assert_eq!((blocks[1].scale, blocks[1].codes), (0.0, [0; 32]));
+    }
+
+    #[test]
+    fn bf16_keeps_eight_bits_and_rounds_half_to_even() {
+        let mut out = [bf16::ZERO; 3];
+        narrow_to_bf16(&[1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -3.0], &mut out);
+        assert_eq!(out.map(bf16::to_f32), [1.0, 1.0 + 4.0 / 256.0, -3.0]);
     }
 }

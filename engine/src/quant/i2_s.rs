@@ -2,13 +2,40 @@
 //!
 //! Layout of the x86 builds (`quantize_i2_s` with `ACT_PARALLEL`): 128 values in 32 bytes, byte j
 //! holding values j, 32+j, 64+j, 96+j in bits 7–6, 5–4, 3–2, 1–0; code = weight + 1. Behind the
-//! n/4 code bytes come the scale (f32, little-endian) and 28 bytes that mean nothing. The file does
-//! not say which build wrote it; this module neither guesses nor checks that.
+//! n/4 code bytes come the scale (f32, little-endian) and 28 bytes that mean nothing. Other builds
+//! pack otherwise ([`FileLayout`]), and the file does not say which one wrote it; this module neither
+//! guesses nor checks that.
+
+use rayon::prelude::*;
 
 /// Values in one block of the file's layout.
 pub const BLOCK: usize = 128;
 /// Bytes behind the codes: the scale and padding.
 pub const TAIL_BYTES: usize = 32;
+
+/// How the program that quantised a file packed the codes: known to whoever made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileLayout {
+    /// Blocks of 128 values in 32 bytes: x86 builds, and every published file known to us.
+    #[default]
+    X86,
+    /// Blocks of 64 values in 16 bytes, byte j holding values j, 16+j, 32+j, 48+j: ARM builds.
+    Arm,
+    /// Four rows together, a byte for each column, the first row in bits 7–6: x86 builds without
+    /// `ACT_PARALLEL`.
+    FourRows,
+}
+
+impl FileLayout {
+    /// All layouts with the names that options and `models.toml` use.
+    pub const NAMES: [(&str, FileLayout); 3] =
+        [("x86", FileLayout::X86), ("arm", FileLayout::Arm), ("four-rows", FileLayout::FourRows)];
+
+    /// Rows that share their bytes.
+    pub fn rows_together(self) -> usize {
+        if self == FileLayout::FourRows { 4 } else { 1 }
+    }
+}
 
 /// How the codes of a matrix row lie in memory. Every row takes `columns / 4` bytes in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +96,55 @@ pub fn rearrange_row(file_row: &[u8], out: &mut [u8], layout: Layout) {
     }
     let pairs = file_row.len() / 64 * 64;
     for (to, from) in out[..pairs].chunks_exact_mut(64).zip(file_row[..pairs].chunks_exact(64)) {
-        let (first, second) = from.split_at(32);
-        for j in 0..32 {
-            // Values j, 32+j (then 64+.., 96+..) of a file byte become bytes j and 32+j.
-            let (a, b) = (first[j], second[j]);
-            to[j] = (a & 0xc0) | ((a & 0x0c) << 2) | ((b & 0xc0) >> 4) | ((b & 0x0c) >> 2);
-            to[32 + j] = ((a & 0x30) << 2) | ((a & 0x03) << 4) | ((b & 0x30) >> 2) | (b & 0x03);
-        }
+        join(from, to);
     }
     out[pairs..].copy_from_slice(&file_row[pairs..]);
+}
+
+/// Makes one block of two: 2n bytes whose halves are blocks in groups of n become a block in groups
+/// of 2n.
+fn join(from: &[u8], to: &mut [u8]) {
+    let half = from.len() / 2;
+    let (first, second) = from.split_at(half);
+    for j in 0..half {
+        // Values j, n+j (then 2n+.., 3n+..) of the old bytes become bytes j and n+j.
+        let (a, b) = (first[j], second[j]);
+        to[j] = (a & 0xc0) | ((a & 0x0c) << 2) | ((b & 0xc0) >> 4) | ((b & 0x0c) >> 2);
+        to[half + j] = ((a & 0x30) << 2) | ((a & 0x03) << 4) | ((b & 0x30) >> 2) | (b & 0x03);
+    }
+}
+
+/// Turns the codes of a matrix, rows of `columns` values packed as `layout`, into the layout of x86
+/// builds.
+///
+/// # Panics
+/// If the columns are no multiple of 128, or the rows none of [`FileLayout::rows_together`].
+pub fn to_x86(codes: &[u8], columns: usize, layout: FileLayout) -> Vec<u8> {
+    let row_bytes = columns / 4;
+    assert!(columns > 0 && columns.is_multiple_of(BLOCK), "columns come in blocks of 128");
+    assert!(codes.len().is_multiple_of(layout.rows_together() * row_bytes), "whole rows");
+    let mut out = vec![0; codes.len()];
+    match layout {
+        FileLayout::X86 => out.copy_from_slice(codes),
+        FileLayout::Arm => {
+            out.par_chunks_exact_mut(32).zip(codes.par_chunks_exact(32)).for_each(|(to, from)| {
+                join(from, to);
+            });
+        }
+        FileLayout::FourRows => {
+            let groups = codes.par_chunks_exact(columns);
+            out.par_chunks_exact_mut(columns).zip(groups).for_each(|(to, from)| {
+                for (row, to) in to.chunks_exact_mut(row_bytes).enumerate() {
+                    for (column, byte) in from.iter().enumerate() {
+                        let slot = column % BLOCK / 32;
+                        let code = byte >> (6 - 2 * row) & 3;
+                        to[column / BLOCK * 32 + column % 32] |= code << (6 - 2 * slot);
+                    }
+                }
+            });
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -109,6 +176,31 @@ mod tests {
                 assert_eq!(back, w, "{columns} columns, {layout:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_file_layout_becomes_that_of_x86() {
+        let (rows, columns) = (8, 384);
+        let w = weights(rows * columns);
+        let truth = pack(&w);
+        let code = |row: usize, column: usize| (w[row * columns + column] + 1) as u8;
+        // Straight from the definitions: which value a byte holds in which bits.
+        let arm: Vec<u8> = (0..rows * columns / 4)
+            .map(|i| {
+                let (row, block, j) = (i * 4 / columns, i % (columns / 4) / 16, i % 16);
+                (0..4).fold(0, |byte, s| byte | code(row, 64 * block + 16 * s + j) << (6 - 2 * s))
+            })
+            .collect();
+        let four_rows: Vec<u8> = (0..rows * columns / 4)
+            .map(|i| {
+                let (first, column) = (i / columns * 4, i % columns);
+                (0..4).fold(0, |byte, r| byte | code(first + r, column) << (6 - 2 * r))
+            })
+            .collect();
+        assert!(arm != truth && four_rows != truth, "the layouts differ");
+        assert_eq!(to_x86(&truth, columns, FileLayout::X86), truth);
+        assert_eq!(to_x86(&arm, columns, FileLayout::Arm), truth);
+        assert_eq!(to_x86(&four_rows, columns, FileLayout::FourRows), truth);
     }
 
     #[test]

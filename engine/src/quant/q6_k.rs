@@ -7,6 +7,9 @@
 
 use half::f16;
 
+use super::activation::nearest_int;
+use super::f16_at;
+
 /// Weights of one block.
 pub const BLOCK: usize = 256;
 /// Bytes of one block.
@@ -47,7 +50,7 @@ pub fn unpack(block: &[u8], codes: &mut [i32; BLOCK], scales: &mut [i32; BLOCK])
 /// The block's f16 factor as f32.
 #[inline]
 pub fn super_scale(block: &[u8]) -> f32 {
-    f16::from_le_bytes([block[SUPER_SCALE], block[SUPER_SCALE + 1]]).to_f32()
+    f16_at(block, SUPER_SCALE)
 }
 
 /// A row of blocks to f32, in the reference's order of products: (d · scale) · code.
@@ -67,8 +70,8 @@ pub fn dequantize_row(row: &[u8], out: &mut [f32]) {
 
 /// f32 to one block: each 16 values get the scale of their extreme, rounded to a multiple of d.
 ///
-/// Plain rounding, without the reference quantiser's search for the least squared error: any
-/// decoder reads the block; the error is a little larger.
+/// Plain rounding, without [`search_block`]'s search for the least squared error: any decoder reads
+/// the block; the error is a little larger.
 ///
 /// # Panics
 /// If `x` is not 256 values or `block` not 210 bytes.
@@ -95,14 +98,101 @@ pub fn quantize_block(x: &[f32], block: &mut [u8]) {
         block[SCALES + i] = q as i8 as u8;
         rounded[i] = q * d.to_f32();
     }
+    let mut codes = [0; BLOCK];
     for (i, v) in x.iter().enumerate() {
         let scale = rounded[scale_index(i)];
         let q = if scale == 0.0 { 0.0 } else { (v / scale).round_ties_even() };
-        let code = (q.clamp(-32.0, 31.0) as i32 + 32) as u8;
+        codes[i] = (q.clamp(-32.0, 31.0) as i32 + 32) as u8;
+    }
+    write_codes(&codes, block);
+}
+
+/// Writes codes 0 to 63 over the zeros of a block.
+fn write_codes(codes: &[u8; BLOCK], block: &mut [u8]) {
+    for (i, code) in codes.iter().enumerate() {
         let (half, group, lane) = (i / 128, i % 128 / 32, i % 32);
         block[64 * half + 32 * (group % 2) + lane] |= (code & 15) << (4 * (group / 2));
         block[128 + 32 * half + lane] |= (code >> 4) << (2 * group);
     }
+}
+
+/// f32 to one block with the reference's search for the scales of least weighted squared error.
+///
+/// Same bytes as ggml's `quantize_row_q6_K_ref`: every operation is its, in f32 and in its order.
+///
+/// # Panics
+/// If `x` is not 256 values or `block` not 210 bytes.
+pub fn search_block(x: &[f32], block: &mut [u8]) {
+    assert_eq!((x.len(), block.len()), (BLOCK, BLOCK_BYTES), "one whole Q6_K block");
+    block.fill(0);
+    let (mut scales, mut codes) = ([0f32; 16], [0u8; BLOCK]);
+    for ((scale, x), codes) in scales.iter_mut().zip(x.chunks(16)).zip(codes.chunks_mut(16)) {
+        *scale = fit(x, codes);
+    }
+    let extreme = scales.iter().fold(0f32, |m, &s| if s.abs() > m.abs() { s } else { m });
+    if extreme.abs() < NOTHING {
+        return;
+    }
+    let inverse = -128.0 / extreme;
+    let d = f16::from_f32(1.0 / inverse);
+    block[SUPER_SCALE..].copy_from_slice(&d.to_le_bytes());
+    for (g, (x, codes)) in x.chunks(16).zip(codes.chunks_mut(16)).enumerate() {
+        let scale = nearest_int(inverse * scales[g]).min(127) as i8;
+        block[SCALES + g] = scale as u8;
+        let factor = d.to_f32() * f32::from(scale);
+        if factor == 0.0 {
+            continue;
+        }
+        for (code, v) in codes.iter_mut().zip(x) {
+            *code = centred(nearest_int(v / factor));
+        }
+    }
+    write_codes(&codes, block);
+}
+
+/// Scales below this count as none.
+const NOTHING: f32 = 1e-15;
+
+/// −32 to 31 as 0 to 63, what lies beyond clipped.
+fn centred(code: i32) -> u8 {
+    (code.clamp(-32, 31) + 32) as u8
+}
+
+/// Scale and codes of 16 values: of 19 ranges around the extreme's, the one with the least squared
+/// error, each value weighted by its square.
+fn fit(x: &[f32], codes: &mut [u8]) -> f32 {
+    let extreme = x.iter().fold(0f32, |m, &v| if v.abs() > m.abs() { v } else { m });
+    if extreme.abs() < NOTHING {
+        codes.fill(0);
+        return 0.0;
+    }
+    let round = |inverse: f32, v: f32| centred(nearest_int(inverse * v));
+    let sums = |inverse: f32| {
+        x.iter().fold((0f32, 0f32), |(sum_lx, sum_l2), &v| {
+            let (w, l) = (v * v, f32::from(round(inverse, v)) - 32.0);
+            (sum_lx + w * v * l, sum_l2 + w * l * l)
+        })
+    };
+    let write = |inverse: f32, codes: &mut [u8]| {
+        for (code, v) in codes.iter_mut().zip(x) {
+            *code = round(inverse, *v);
+        }
+    };
+    let inverse = -32.0 / extreme;
+    write(inverse, codes);
+    let (sum_lx, sum_l2) = sums(inverse);
+    let mut scale = if sum_l2 == 0.0 { 0.0 } else { sum_lx / sum_l2 };
+    let mut best = scale * sum_lx;
+    for step in (-9i8..=9).filter(|step| *step != 0) {
+        let inverse = -(32.0 + 0.1 * f32::from(step)) / extreme;
+        let (sum_lx, sum_l2) = sums(inverse);
+        if sum_l2 > 0.0 && sum_lx * sum_lx > best * sum_l2 {
+            write(inverse, codes);
+            scale = sum_lx / sum_l2;
+            best = scale * sum_lx;
+        }
+    }
+    scale
 }
 
 #[cfg(test)]

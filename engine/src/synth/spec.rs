@@ -34,9 +34,43 @@ pub enum WeightType {
     F32,
     /// 16-bit floats.
     F16,
-    /// 6-bit codes in blocks of 256 (embedding and head only).
+    /// 16-bit floats with the exponent of 32-bit ones.
+    Bf16,
+    /// 8-bit codes in blocks of 32.
+    Q8_0,
+    /// 4-bit codes in blocks of 32.
+    Q4_0,
+    /// 4-bit codes with scales and minima in blocks of 256.
+    Q4K,
+    /// 5-bit codes with scales and minima in blocks of 256.
+    Q5K,
+    /// 6-bit codes in blocks of 256.
     Q6K,
+    /// Ternary codes, five to a byte, in blocks of 256 with a scale each.
+    Tq1_0,
+    /// Ternary codes, four to a byte, in blocks of 256 with a scale each.
+    Tq2_0,
 }
+
+/// Each type with the file's, and with `general.file_type` as llama.cpp numbers it; 40 is
+/// bitnet.cpp's for I2_S.
+const TYPES: [(WeightType, TensorType, u32); 11] = [
+    (WeightType::I2S, TensorType::I2S, 40),
+    (WeightType::F32, TensorType::F32, 0),
+    (WeightType::F16, TensorType::F16, 1),
+    (WeightType::Bf16, TensorType::Bf16, 32),
+    (WeightType::Q8_0, TensorType::Q8_0, 7),
+    (WeightType::Q4_0, TensorType::Q4_0, 2),
+    (WeightType::Q4K, TensorType::Q4K, 14),
+    (WeightType::Q5K, TensorType::Q5K, 16),
+    (WeightType::Q6K, TensorType::Q6K, 18),
+    (WeightType::Tq1_0, TensorType::Tq1_0, 36),
+    (WeightType::Tq2_0, TensorType::Tq2_0, 37),
+];
+
+/// The names of [`TYPES`] for messages: of all, and of those that an embedding can have.
+const ALL_TYPES: &str = "I2_S, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0, TQ2_0";
+const EMBEDDING_TYPES: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0, TQ2_0";
 
 /// A synthetic model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,15 +110,10 @@ impl SynthSpec {
 
     /// Refuses what the fields can say and no file can hold.
     pub(super) fn check(&self) -> Result<(), SpecError> {
-        let refuse = |what, found: WeightType, known| {
-            Err(SpecError { what, found: found.to_string(), known })
-        };
         known_architecture(self.architecture)?;
-        if self.weights == WeightType::Q6K {
-            return refuse("type of layer weights", self.weights, "I2_S, F32, F16");
-        }
         if self.embedding == WeightType::I2S {
-            return refuse("type of the embedding", self.embedding, "F32, F16, Q6_K");
+            let (what, found) = ("type of the embedding", self.embedding.to_string());
+            return Err(SpecError { what, found, known: EMBEDDING_TYPES });
         }
         Ok(())
     }
@@ -117,44 +146,29 @@ impl FromStr for WeightType {
     type Err = SpecError;
 
     fn from_str(name: &str) -> Result<Self, SpecError> {
-        let all = [WeightType::I2S, WeightType::F32, WeightType::F16, WeightType::Q6K];
-        all.into_iter().find(|t| t.to_string() == name).ok_or_else(|| SpecError {
+        let named = TYPES.into_iter().find(|row| row.1.name() == name);
+        named.map(|row| row.0).ok_or_else(|| SpecError {
             what: "type",
             found: name.into(),
-            known: "I2_S, F32, F16, Q6_K",
+            known: ALL_TYPES,
         })
     }
 }
 
 impl fmt::Display for WeightType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            WeightType::I2S => "I2_S",
-            WeightType::F32 => "F32",
-            WeightType::F16 => "F16",
-            WeightType::Q6K => "Q6_K",
-        })
+        f.write_str(self.tensor_type().name())
     }
 }
 
 impl WeightType {
     pub(super) fn tensor_type(self) -> TensorType {
-        match self {
-            WeightType::I2S => TensorType::I2S,
-            WeightType::F32 => TensorType::F32,
-            WeightType::F16 => TensorType::F16,
-            WeightType::Q6K => TensorType::Q6K,
-        }
+        TYPES[self as usize].1
     }
 
-    /// `general.file_type` as llama.cpp numbers it; 40 is bitnet.cpp's for I2_S.
+    /// `general.file_type`.
     pub(super) fn file_type(self) -> u32 {
-        match self {
-            WeightType::F32 => 0,
-            WeightType::F16 => 1,
-            WeightType::Q6K => 18,
-            WeightType::I2S => 40,
-        }
+        TYPES[self as usize].2
     }
 }
 
@@ -222,15 +236,24 @@ mod tests {
         };
         assert_eq!(
             refused(SynthSpec { embedding: WeightType::I2S, ..good }),
-            "unknown type of the embedding `I2_S`; known are F32, F16, Q6_K"
-        );
-        assert_eq!(
-            refused(SynthSpec { weights: WeightType::Q6K, ..good }),
-            "unknown type of layer weights `Q6_K`; known are I2_S, F32, F16"
+            "unknown type of the embedding `I2_S`; known are F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, \
+             Q6_K, TQ1_0, TQ2_0"
         );
         assert_eq!(
             refused(SynthSpec { architecture: "llama", ..good }),
             "unknown architecture `llama`; known are bitnet-b1.58, bitnet-25"
         );
+    }
+
+    #[test]
+    fn every_type_has_its_row_and_is_found_by_the_name_in_the_file() {
+        for (weight_type, tensor_type, _) in TYPES {
+            assert_eq!(weight_type.tensor_type(), tensor_type);
+            assert_eq!(tensor_type.name().parse(), Ok(weight_type));
+        }
+        assert_eq!(TYPES.map(|row| row.1.name()).join(", "), ALL_TYPES);
+        assert_eq!(format!("I2_S, {EMBEDDING_TYPES}"), ALL_TYPES);
+        let error = "Q9_9".parse::<WeightType>().expect_err("unknown").to_string();
+        assert_eq!(error, format!("unknown type `Q9_9`; known are {ALL_TYPES}"));
     }
 }

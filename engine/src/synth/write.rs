@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use half::f16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::bpe_training::TrainingError;
@@ -10,6 +10,7 @@ use super::random::{BELL_DEVIATION, Stream, TERNARY_DENSITY};
 use super::spec::{Dimensions, SpecError, SynthSpec, WeightType};
 use super::vocabulary::vocabulary;
 use crate::gguf::{GgufWriter, TensorType, WriteError};
+use crate::quant::blocks::BlockType;
 use crate::quant::{i2_s, q6_k};
 
 /// Deviation of the logits. Of 4096 ids the likeliest then has a probability of about 1/4, which is
@@ -224,6 +225,8 @@ fn encode(values: &[f32], t: WeightType) -> Vec<u8> {
     match t {
         WeightType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         WeightType::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+        WeightType::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+        // Not the reference's search: the lock pins models that were made without it.
         WeightType::Q6K => {
             let mut out = vec![0; values.len() / q6_k::BLOCK * q6_k::BLOCK_BYTES];
             let blocks = out.chunks_exact_mut(q6_k::BLOCK_BYTES);
@@ -232,8 +235,20 @@ fn encode(values: &[f32], t: WeightType) -> Vec<u8> {
             }
             out
         }
+        WeightType::Q8_0 => blocks(BlockType::Q8_0, values),
+        WeightType::Q4_0 => blocks(BlockType::Q4_0, values),
+        WeightType::Q4K => blocks(BlockType::Q4K, values),
+        WeightType::Q5K => blocks(BlockType::Q5K, values),
+        WeightType::Tq1_0 => blocks(BlockType::Tq1_0, values),
+        WeightType::Tq2_0 => blocks(BlockType::Tq2_0, values),
         WeightType::I2S => {
             unreachable!("packed from integers in a layer, refused by `SynthSpec::check` elsewhere")
         }
     }
+}
+
+fn blocks(block_type: BlockType, values: &[f32]) -> Vec<u8> {
+    let mut out = vec![0; values.len() / block_type.block() * block_type.block_bytes()];
+    block_type.quantize_row(values, &mut out);
+    out
 }

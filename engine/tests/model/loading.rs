@@ -42,8 +42,10 @@ fn wrong_type(name: &str, found: &str, must: &str) -> Refusal {
 }
 
 const NORM: &str = "a norm must be F32";
-const MATRIX: &str = "a layer's matrix must be I2_S, F32, F16 or Q6_K";
-const TABLE: &str = "the embedding or the head must be F32, F16 or Q6_K";
+const MATRIX: &str = "a layer's matrix must be I2_S, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, \
+                      TQ1_0 or TQ2_0";
+const TABLE: &str = "the embedding or the head must be F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, \
+                     TQ1_0 or TQ2_0";
 
 #[test]
 fn g14_hyper_parameters_out_of_bounds() {
@@ -212,9 +214,9 @@ fn tensors_of_types_without_arithmetic() {
         &TINY,
         [
             (zeros(norm, TensorType::F16, &[256]), wrong_type(norm, "F16", NORM)),
-            (zeros(v, TensorType::Q4_0, &[256, 128]), wrong_type(v, "Q4_0", MATRIX)),
+            (zeros(v, TensorType::Q4_1, &[256, 128]), wrong_type(v, "Q4_1", MATRIX)),
             (zeros(embd, TensorType::I2S, &[256, 768]), wrong_type(embd, "I2_S", TABLE)),
-            (zeros(embd, TensorType::Bf16, &[256, 768]), wrong_type(embd, "BF16", TABLE)),
+            (zeros(embd, TensorType::Q5_0, &[256, 768]), wrong_type(embd, "Q5_0", TABLE)),
         ],
     );
 }
@@ -228,7 +230,7 @@ fn a_wrong_head_is_an_error_and_no_reason_to_use_the_embedding() {
             [
                 (zeros(head, TensorType::F16, &[256, 512]), shape(head, &[256, 512], &[256, 768])),
                 (zeros(head, TensorType::I2S, &[256, 768]), wrong_type(head, "I2_S", TABLE)),
-                (zeros(head, TensorType::Q8_0, &[256, 768]), wrong_type(head, "Q8_0", TABLE)),
+                (zeros(head, TensorType::Q3K, &[256, 768]), wrong_type(head, "Q3_K", TABLE)),
             ],
         );
     }

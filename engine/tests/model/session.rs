@@ -20,8 +20,18 @@ pub const LENGTH: usize = 75;
 
 /// Every type of layer and embedding, both architectures, head of its own and shared.
 pub fn specs() -> Vec<SynthSpec> {
-    use WeightType::{F16, F32, I2S, Q6K};
-    let types = [(I2S, F16), (I2S, Q6K), (I2S, F32), (F32, F32), (F16, F16)];
+    use WeightType::{Bf16, F16, F32, I2S, Q4_0, Q4K, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0};
+    let types = [
+        (I2S, F16),
+        (I2S, Q6K),
+        (I2S, F32),
+        (F32, F32),
+        (F16, F16),
+        (Bf16, Q4_0),
+        (Q8_0, Q5K),
+        (Tq2_0, Q4K),
+        (Tq1_0, F16),
+    ];
     let mut specs: Vec<SynthSpec> = types
         .iter()
         .map(|&(weights, embedding)| SynthSpec { weights, embedding, ..TINY })

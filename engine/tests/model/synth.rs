@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bitnet_engine::gguf::{Directory, GgufFile, TensorType};
 use bitnet_engine::kernels::Kernels;
 use bitnet_engine::model::{LogitsOf, Model};
+use bitnet_engine::quant::blocks::BlockType;
 use bitnet_engine::session::Session;
 use bitnet_engine::synth::{Preset, SynthSpec, WeightType, write_model};
 
@@ -32,7 +33,7 @@ fn the_fingerprint_is_the_published_function() {
 /// A change of these numbers is a change of every model that `models.toml` pins.
 #[test]
 fn tiny_models_have_the_bytes_they_always_had() {
-    use WeightType::{F16, F32, I2S, Q6K};
+    use WeightType::{Bf16, F16, F32, I2S, Q4_0, Q4K, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0};
     let spec = |weights, embedding| SynthSpec { weights, embedding, ..TINY };
     let cases = [
         (spec(I2S, F32), 0xf6e6_56eb_c37d_b49d_be34_96d1_6978_5044),
@@ -50,6 +51,14 @@ fn tiny_models_have_the_bytes_they_always_had() {
             0xe42b_97fa_0f8e_638b_a32c_521f_c3df_e478,
         ),
         (SynthSpec { seed: 8, ..TINY }, 0xb04e_23a3_cc9e_ae87_471f_6af1_d12c_e49d),
+        (spec(Bf16, Bf16), 0x5ea5_960d_34ca_1801_428c_d253_1ce3_eaf8),
+        (spec(Q8_0, Q8_0), 0xcf03_c216_4f20_6ae5_3f36_1f91_5b41_3705),
+        (spec(Q4_0, Q4_0), 0xcc86_ea75_adf0_a915_72a9_a304_ae0d_0cae),
+        (spec(Q4K, Q4K), 0x8778_05bb_3e10_13a1_ef29_6313_a3a5_ad3b),
+        (spec(Q5K, Q5K), 0x79a7_c7d0_ad1b_d6ea_b4aa_a2ca_87c9_72d2),
+        (spec(Q6K, Q6K), 0xde4e_a312_e251_9f27_1678_75e8_f20b_8b2b),
+        (spec(Tq1_0, F16), 0xce05_b651_0df3_9416_712f_8b6e_99f9_de8b),
+        (spec(Tq2_0, Q4K), 0xdf73_f524_5b77_d77f_6abe_7631_f957_473a),
     ];
     let found: Vec<u128> =
         cases.iter().map(|(spec, _)| fingerprint(&synthetic::bytes(spec))).collect();
@@ -205,6 +214,13 @@ fn values(file: &[u8], name: &str) -> Vec<f32> {
         TensorType::F16 => {
             bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
         }
+        TensorType::Tq1_0 | TensorType::Tq2_0 => {
+            let [tq1, tq2] = [BlockType::Tq1_0, BlockType::Tq2_0];
+            let block_type = if info.tensor_type == TensorType::Tq1_0 { tq1 } else { tq2 };
+            let mut values = vec![0.0; info.dims.iter().product()];
+            block_type.dequantize_row(bytes, &mut values);
+            values
+        }
         _ => {
             let (codes, tail) = bytes.split_at(bytes.len() - 32);
             let code = |i: usize| codes[i / 128 * 32 + i % 32] >> (6 - i % 128 / 32 * 2) & 3;
@@ -217,11 +233,14 @@ fn values(file: &[u8], name: &str) -> Vec<f32> {
 fn all_types_hold_the_same_weights() {
     let of = |weights| synthetic::bytes(&SynthSpec { weights, ..TINY });
     let (i2_s, f32s, f16s) = (of(WeightType::I2S), of(WeightType::F32), of(WeightType::F16));
+    let (tq1, tq2) = (of(WeightType::Tq1_0), of(WeightType::Tq2_0));
     for info in Directory::parse(&i2_s).unwrap().tensors() {
         let truth = values(&i2_s, &info.name);
         assert!(truth.iter().any(|v| *v != 0.0), "{}", info.name);
         assert!(values(&f32s, &info.name) == truth, "{} in F32", info.name);
         assert!(values(&f16s, &info.name) == truth, "{} in F16", info.name);
+        assert!(values(&tq1, &info.name) == truth, "{} in TQ1_0", info.name);
+        assert!(values(&tq2, &info.name) == truth, "{} in TQ2_0", info.name);
     }
     let f32s = synthetic::bytes(&SynthSpec { embedding: WeightType::F32, ..TINY });
     for (float, half) in
@@ -261,8 +280,21 @@ fn look(model: &Arc<Model>) -> (Vec<f64>, f64) {
 
 #[test]
 fn tiny_models_of_all_types_look_alive() {
-    use WeightType::{F16, F32, I2S, Q6K};
-    for (weights, embedding) in [(I2S, F16), (I2S, Q6K), (F32, F32), (F16, F16)] {
+    use WeightType::{Bf16, F16, F32, I2S, Q4_0, Q4K, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0};
+    for (weights, embedding) in [
+        (I2S, F16),
+        (I2S, Q6K),
+        (F32, F32),
+        (F16, F16),
+        (Bf16, Bf16),
+        (Q8_0, Q8_0),
+        (Q4_0, Q4_0),
+        (Q4K, Q4K),
+        (Q5K, Q5K),
+        (Q6K, Q6K),
+        (Tq1_0, F16),
+        (Tq2_0, Q4K),
+    ] {
         let spec = SynthSpec { weights, embedding, ..TINY };
         let model = synthetic::load(&synthetic::open(&synthetic::bytes(&spec)), Kernels::best());
         let (rms, entropy) = look(&model);
