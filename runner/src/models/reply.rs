@@ -64,8 +64,9 @@ pub(super) fn is_text(kind: &str) -> bool {
 /// How long the server asks to wait: seconds, or until a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than fit are no shorter wait.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -95,6 +96,7 @@ mod tests {
         assert_eq!(asked("120"), Some(120));
         assert_eq!(asked("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0), "a date that has passed");
+        assert_eq!(asked("99999999999999999999"), Some(u64::MAX), "more than fits");
         assert_eq!(asked("soon"), None);
     }
 }
