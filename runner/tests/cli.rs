@@ -335,7 +335,7 @@ fn the_document_of_the_command_line_is_current() {
 fn completions_and_man_pages_name_the_verbs() {
     for shell in ["bash", "zsh", "fish"] {
         let script = call(shipped(), &["completions", shell]).with(Exit::Ok).out;
-        says(&script, &["parity", "fetch", "--accept-terms"]);
+        says(&script, &["parity", "fetch", "accept-terms"]);
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let shown = folder.path().display().to_string();

@@ -1,13 +1,9 @@
 //! Receipts of `bitnet run`: each field is computed again from what it is about.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use bitnet_engine::exit::Exit;
-use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::{Config, LogitsOf, Model};
-use bitnet_engine::session::Session;
+use bitnet_engine::kernels::Isa;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -35,15 +31,7 @@ fn every_field_can_be_computed_again() {
     assert_eq!(found["schema_version"], "1.0.0");
     assert_eq!((&found["kind"], &found["status"]), (&json!("run"), &json!("complete")));
     assert_eq!(found["error"], Value::Null);
-    let commit = option_env!("BITNET_COMMIT");
-    let tool = json!({
-        "name": "bitnet",
-        "version": env!("CARGO_PKG_VERSION"),
-        "commit": commit,
-        "dirty": commit.map(|_| option_env!("BITNET_DIRTY").is_some()),
-    });
-    assert_eq!(found["tool"], tool);
-    assert!(commit.is_none_or(|c| c.len() == 40 && c.bytes().all(|b| b.is_ascii_hexdigit())));
+    assert_eq!(found["tool"], json!({ "name": "bitnet", "version": env!("CARGO_PKG_VERSION") }));
     let time = found["time"].as_str().expect("a time");
     let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
     assert_eq!(time.chars().map(shape).collect::<String>(), "0000-00-00T00:00:00Z");
@@ -60,9 +48,8 @@ fn every_field_can_be_computed_again() {
         "tensor_types": types,
     });
     assert_eq!(found["model"], truth);
-    let compute = &found["compute"];
-    assert_eq!((&compute["threads"], &compute["context"]), (&json!(2), &json!(64)));
-    assert_eq!(compute["isa"], Isa::Scalar.to_string());
+    let compute = json!({ "threads": 2, "isa": Isa::Scalar.to_string(), "context": 64 });
+    assert_eq!(found["compute"], compute);
     assert_eq!(found["options"]["seed"], 5);
     assert_eq!(found["options"]["n_predict"], 12);
     assert_eq!(found["options"]["stop"], json!(["\u{1}never"]));
@@ -80,21 +67,6 @@ fn every_field_can_be_computed_again() {
     assert_eq!(timings, &lines.last().unwrap()["timings"]);
     assert_eq!(timings["prompt_tokens"], prompt_ids.len());
     let steps: Vec<u64> = timings["step_ns"].as_array().unwrap().iter().map(nanoseconds).collect();
-    // The same work by the library dispatches the same kernels.
-    let scalar = Kernels::for_isa(Isa::Scalar).expect("always there");
-    let config = Config::from_file(model.file()).expect("a good model");
-    let scalar = Arc::new(Model::load(model.file(), config, scalar).expect("a good model"));
-    let mut session = Session::new(&scalar, 64, NonZeroUsize::MIN).expect("a session");
-    session.prefill(&prompt_ids, LogitsOf::Last).expect("room");
-    for id in ids(&found["generated"]["ids"]).iter().take(steps.len()) {
-        session.step(*id).expect("room");
-    }
-    let kernels: Vec<Value> = session
-        .dispatched()
-        .map(|d| json!({ "name": format!("scalar/{}", d.kernel), "count": d.count }))
-        .collect();
-    assert!(kernels.len() >= 9, "{kernels:?}");
-    assert_eq!(compute["kernels"], json!(kernels));
     let parts = [&timings["load_ns"], &timings["prompt_ns"], &timings["sampling_ns"]];
     let parts = parts.map(nanoseconds).iter().sum::<u64>() + steps.iter().sum::<u64>();
     assert!(nanoseconds(&timings["total_ns"]) >= parts, "{timings}");
