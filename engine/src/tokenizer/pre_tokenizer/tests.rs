@@ -146,7 +146,7 @@ fn deepseek_llm_knows_only_its_own_letters() {
     // Armenian in lower case is not in its list, and the ASCII letters are among its signs.
     assert_eq!(words("deepseek-llm", "աb aé"), ["ա", "b", " a", "é"]);
     assert_eq!(words("deepseek-llm", "x  "), ["x", "  "]);
-    assert_eq!(words("deepseek-llm", " (、\u{3000}?"), [" (、", "\u{3000}?"]);
+    assert_eq!(words("deepseek-llm", " (、\u{3000}?"), [" (", "、", "\u{3000}?"]);
 }
 
 #[test]
@@ -164,4 +164,18 @@ fn chameleon_cuts_its_image_tokens_and_indents() {
     assert_eq!(words("chameleon", "IMGIMGABCDEZ"), ["IMGIMGABCDEZ"]);
     assert_eq!(words("chameleon", "<sentinel:>"), ["<", "sentinel", ":", ">"]);
     assert_eq!(words("chameleon", "\tx       y$"), ["\t", "x", "    ", "  ", " y", "$"]);
+}
+
+#[test]
+fn the_documentation_lists_the_names_by_their_rules() {
+    let page = include_str!("../../../../docs/tokenizers.md");
+    let is_row = |line: &&str| line.matches('|').count() == 5 && !line.contains("ggml");
+    let rows: Vec<&str> = page.lines().filter(is_row).filter(|row| row.contains('`')).collect();
+    assert_eq!(rows.len(), GROUPS.len());
+    for (row, (rules, names)) in rows.into_iter().zip(GROUPS) {
+        let documented: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert_eq!(documented, names);
+        let cells: Vec<bool> = row.split('|').map(|cell| cell.trim() == "yes").collect();
+        assert_eq!([cells[2], cells[3]], [rules.add_bos, rules.ignore_merges], "{row}");
+    }
 }
