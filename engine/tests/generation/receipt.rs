@@ -1,9 +1,13 @@
 //! Receipts of `bitnet run`: each field is computed again from what it is about.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use bitnet_engine::exit::Exit;
-use bitnet_engine::kernels::Isa;
+use bitnet_engine::kernels::{Isa, Kernels};
+use bitnet_engine::model::{Config, LogitsOf, Model};
+use bitnet_engine::session::Session;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +19,22 @@ fn sha256(bytes: &[u8]) -> String {
 
 fn nanoseconds(value: &Value) -> u64 {
     value.as_u64().expect("nanoseconds")
+}
+
+/// The scalar kernels that a session counts for a prompt and all but the last generated id.
+fn dispatched(model: &Model, prompt: &[u32], generated: &[u32]) -> Vec<Value> {
+    let kernels = Kernels::for_isa(Isa::Scalar).expect("every processor has it");
+    let config = Config::from_file(model.file()).expect("as loaded");
+    let model = Arc::new(Model::load(model.file(), config, kernels).expect("as loaded"));
+    let mut session = Session::new(&model, 64, NonZeroUsize::MIN).expect("a session");
+    session.prefill(prompt, LogitsOf::Last).expect("room");
+    for id in &generated[..generated.len() - 1] {
+        session.step(*id).expect("room");
+    }
+    let facts = session.dispatched();
+    let facts =
+        facts.map(|d| json!({ "name": format!("{}/{}", d.isa, d.kernel), "count": d.count }));
+    facts.collect()
 }
 
 #[test]
@@ -31,7 +51,11 @@ fn every_field_can_be_computed_again() {
     assert_eq!(found["schema_version"], "1.0.0");
     assert_eq!((&found["kind"], &found["status"]), (&json!("run"), &json!("complete")));
     assert_eq!(found["error"], Value::Null);
-    assert_eq!(found["tool"], json!({ "name": "bitnet", "version": env!("CARGO_PKG_VERSION") }));
+    let tool = &found["tool"];
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!((&tool["name"], &tool["version"]), (&json!("bitnet"), &json!(version)));
+    // Both are known of a checkout and neither of anything else.
+    assert_eq!(tool["commit"].is_string(), tool["dirty"].is_boolean(), "{tool}");
     let time = found["time"].as_str().expect("a time");
     let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
     assert_eq!(time.chars().map(shape).collect::<String>(), "0000-00-00T00:00:00Z");
@@ -48,7 +72,10 @@ fn every_field_can_be_computed_again() {
         "tensor_types": types,
     });
     assert_eq!(found["model"], truth);
-    let compute = json!({ "threads": 2, "isa": Isa::Scalar.to_string(), "context": 64 });
+    let generated = tokens(&lines);
+    let kernels = dispatched(&model, &ids(&found["prompt"]["ids"]), &generated);
+    let compute =
+        json!({ "threads": 2, "isa": Isa::Scalar.to_string(), "context": 64, "kernels": kernels });
     assert_eq!(found["compute"], compute);
     assert_eq!(found["options"]["seed"], 5);
     assert_eq!(found["options"]["n_predict"], 12);
@@ -59,7 +86,7 @@ fn every_field_can_be_computed_again() {
     assert_eq!(found["prompt"]["sha256"], sha256(prompt.as_bytes()));
     let prompt_ids = model.tokenizer().encode(prompt, true, true).unwrap();
     assert_eq!(ids(&found["prompt"]["ids"]), prompt_ids);
-    assert_eq!(ids(&found["generated"]["ids"]), tokens(&lines));
+    assert_eq!(ids(&found["generated"]["ids"]), generated);
     assert_eq!(found["generated"]["text"], text(&lines));
     assert_eq!(found["generated"]["end"]["reason"], lines.last().unwrap()["reason"]);
 
