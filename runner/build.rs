@@ -3,8 +3,8 @@
 //! `BITNET_BUILD_ID` fingerprints the sources of the worker programs, so that a runner refuses a
 //! worker that was built from others: `cargo run --bin parity` does not rebuild them.
 //!
-//! The run-time path lets the worker find a reference that is linked as shared libraries
-//! (`BITNET_CPP_DIR`) when it is started outside cargo.
+//! The run-time path lets a worker find a reference that is linked as shared libraries
+//! (`BITNET_CPP_DIR`, `LLAMA_CPP_DIR`) when it is started outside cargo.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,10 +28,14 @@ fn main() -> io::Result<()> {
     }
     println!("cargo::rustc-env=BITNET_BUILD_ID={:016x}", hasher.finish());
 
-    const RPATH: &str = "DEP_BITNET_REFERENCE_BITNET_CPP_RPATH";
-    println!("cargo::rerun-if-env-changed={RPATH}");
-    if let Ok(folder) = std::env::var(RPATH) {
-        println!("cargo::rustc-link-arg-bin=bitnet-cpp-worker=-Wl,-rpath,{folder}");
+    for (reference, worker) in
+        [("BITNET_CPP", "bitnet-cpp-worker"), ("LLAMA_CPP", "llama-cpp-worker")]
+    {
+        let variable = format!("DEP_BITNET_REFERENCE_{reference}_RPATH");
+        println!("cargo::rerun-if-env-changed={variable}");
+        if let Ok(folder) = std::env::var(variable) {
+            println!("cargo::rustc-link-arg-bin={worker}=-Wl,-rpath,{folder}");
+        }
     }
     Ok(())
 }

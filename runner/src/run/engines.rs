@@ -1,30 +1,24 @@
-//! The pair of engines of a trial: which reference a model has, and both opened alike.
+//! The pair of engines of a trial, both opened alike.
 //!
 //! A reference is started when the first trial needs it and kept for the next ones. This file
-//! compares nothing.
+//! compares nothing; which reference a trial has is chosen in `references`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::outcome::{Obstacle, Result};
+use super::references::ReferenceProgram;
 use crate::backend::engine::EngineBackend;
-use crate::backend::protocol::build_id;
-use crate::backend::worker::{WORKER_DIR, WorkerBackend, WorkerSpec, locate};
+use crate::backend::worker::WorkerBackend;
 use crate::backend::{Backend, Identity, ModelFacts, OpenRequest, TokenizeOptions};
-use crate::models::LockedModel;
 use crate::suite::Variant;
 use crate::suite::case::{Prompt, SpecialTokens};
-
-/// Names of the references that this build knows, with the worker program of each.
-pub const REFERENCES: [(&str, &str); 1] = [("bitnet-cpp", "bitnet-cpp-worker")];
 
 /// Positions are asked for in steps of this, so that trials of like length share a session.
 const CONTEXT_STEP: usize = 512;
 /// Seconds for one answer where the case gives none; the longest ones here take a few.
 const ANSWER_SECONDS: u64 = 300;
-/// Seconds for a worker to introduce itself.
-const HANDSHAKE_SECONDS: u64 = 30;
 
 /// Engines that live as long as a run.
 pub struct Engines {
@@ -93,14 +87,15 @@ impl Engines {
     /// Both engines with the same model open: (subject, reference, facts).
     pub(super) fn open_pair(
         &mut self,
-        model: &LockedModel,
+        program: &'static ReferenceProgram,
         request: &OpenRequest,
         timeout: Option<Duration>,
     ) -> Result<(&mut dyn Backend, &mut WorkerBackend, ModelFacts)> {
         let subject_facts = self.open_subject(request)?;
-        let name = self.reference_name(model)?;
+        let name = program.name;
         if !self.references.contains_key(name) {
-            self.references.insert(name, Reference { worker: start(name)?, open: None });
+            let worker = program.start(ANSWER_SECONDS)?;
+            self.references.insert(name, Reference { worker, open: None });
         }
         let reference = self.references.get_mut(name).expect("inserted above");
         let seconds = timeout.map_or(ANSWER_SECONDS, |limit| limit.as_secs().max(1));
@@ -126,42 +121,6 @@ impl Engines {
         }
         Ok((&mut *self.subject, &mut reference.worker, facts))
     }
-
-    fn reference_name(&self, model: &LockedModel) -> Result<&'static str> {
-        let known = REFERENCES.iter().map(|(name, _)| *name);
-        known.into_iter().find(|name| model.references.iter().any(|r| r == name)).ok_or_else(|| {
-            Obstacle::Error(format!(
-                "model '{}' names the references {:?}, none of which this version has ({})",
-                model.id,
-                model.references,
-                REFERENCES.map(|(name, _)| name).join(", ")
-            ))
-        })
-    }
-}
-
-/// Starts the worker of the reference `name`.
-fn start(name: &'static str) -> Result<WorkerBackend> {
-    let program = REFERENCES.iter().find(|(known, _)| *known == name).map_or(name, |(_, p)| p);
-    if cfg!(not(feature = "bitnet-cpp")) && std::env::var_os(WORKER_DIR).is_none() {
-        // A worker beside us would be left over from another build.
-        return Err(Obstacle::Missing(format!(
-            "no reference: this program was built without the feature `bitnet-cpp`\n  to get it: \
-             build with the default features, or set {WORKER_DIR} to the folder of a worker"
-        )));
-    }
-    let remedy = "run `cargo build` (with its default features: they compile the reference, see \
-                  cpp-bridge/README.md)";
-    Ok(WorkerBackend::start(WorkerSpec {
-        name: name.into(),
-        program: locate(program)?,
-        args: Vec::new(),
-        env: Vec::new(),
-        build: Some(build_id()),
-        remedy: remedy.into(),
-        handshake_seconds: HANDSHAKE_SECONDS,
-        request_seconds: ANSWER_SECONDS,
-    })?)
 }
 
 /// What a variant asks of the engines. One thread unless the variant says otherwise: results do not

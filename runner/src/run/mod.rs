@@ -5,13 +5,15 @@ mod metamorphic;
 mod outcome;
 mod parity;
 mod project;
+mod references;
 mod reject;
 mod runner;
 mod tokenizer;
 mod tolerance;
 
-pub use engines::{Engines, REFERENCES};
+pub use engines::Engines;
 pub use outcome::{Cause, Outcome, Result};
 pub use project::{Project, ProjectError};
+pub use references::{REFERENCES, ReferenceProgram};
 pub use runner::{Runner, Settings};
 pub use tolerance::{ceilings, contract};

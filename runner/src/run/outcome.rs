@@ -60,6 +60,8 @@ pub enum Obstacle {
     Missing(String),
     /// This processor cannot compute the variant: nobody can provide that here.
     Hardware(String),
+    /// This build lacks the trial's reference, and has another that the same case is compared with.
+    NotBuilt(String),
     /// The subject cannot load the model.
     Load {
         /// The file.
@@ -121,6 +123,16 @@ impl Outcome {
         let cause = if verdict.word == Word::Error { Cause::Engine } else { Cause::Judged };
         let text = explain(&verdict, ids, piece);
         Outcome::Failed { cause, text, verdict: Some(Box::new(verdict)) }
+    }
+
+    /// A pass that names the reference it rests on, where a case has several.
+    pub(super) fn against(self, reference: &str) -> Self {
+        match self {
+            Outcome::Passed { line, verdict } => {
+                Outcome::Passed { line: format!("{line}; against {reference}"), verdict }
+            }
+            other => other,
+        }
     }
 
     /// What a pass does not show, in sentences.

@@ -8,19 +8,19 @@ use std::thread;
 
 use super::engines::{Engines, options, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
+use super::references::ReferenceProgram;
 use super::tolerance::tolerance;
 use crate::backend::{
     Backend, BackendError, Feed, Generation, Logits, ModelFacts, TokenizeOptions,
 };
 use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge};
-use crate::models::LockedModel;
 use crate::suite::case::{Parity, Prompt};
 use crate::suite::{Case, Variant};
 
 /// Runs one variant of a parity case.
 pub(super) fn run(
     engines: &mut Engines,
-    model: &LockedModel,
+    against: &'static ReferenceProgram,
     path: &Path,
     case: &Case,
     parity: &Parity,
@@ -30,7 +30,7 @@ pub(super) fn run(
         .map_err(|error| Obstacle::Error(error.to_string()))?;
     let facts = engines.facts(path, variant)?;
     let first = roomy_request(path, variant, 1, &facts)?;
-    let (subject, reference, _) = engines.open_pair(model, &first, case.timeout)?;
+    let (subject, reference, _) = engines.open_pair(against, &first, case.timeout)?;
     let ours = tokens(subject, parity, &facts)?;
     let theirs = tokens(reference, parity, &facts)?;
     let prompt = match &parity.prompt {
@@ -38,7 +38,7 @@ pub(super) fn run(
         Prompt::Text(_) => theirs.as_ref().map_or(&[][..], |tokens| &tokens.ids),
     };
     let request = roomy_request(path, variant, prompt.len() + parity.steps, &facts)?;
-    let (subject, reference, _) = engines.open_pair(model, &request, case.timeout)?;
+    let (subject, reference, _) = engines.open_pair(against, &request, case.timeout)?;
     let outputs = outputs(subject, reference, prompt, parity.steps)?;
     let input = ParityInput {
         vocab_size: facts.vocab_size,

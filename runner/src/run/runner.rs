@@ -11,6 +11,7 @@ use bitnet_engine::load_error;
 
 use super::engines::Engines;
 use super::outcome::{Cause, Obstacle, Outcome, Result};
+use super::references::reference_of;
 use super::{Project, metamorphic, parity, reject, tokenizer};
 use crate::escape;
 use crate::models::{LockedModel, Progress, Store, StoreError};
@@ -76,7 +77,9 @@ impl Runner {
                     format!("ERROR: {what}\n  to skip what is missing instead: {SKIP_VARIABLE}=1");
                 Outcome::failed(Cause::Missing, text)
             }
-            Ok(Err(Obstacle::Hardware(reason))) => Outcome::Ignored { reason },
+            Ok(Err(Obstacle::Hardware(reason) | Obstacle::NotBuilt(reason))) => {
+                Outcome::Ignored { reason }
+            }
             Ok(Err(Obstacle::Load { path, why })) => {
                 let next = format!("parity fetch --verify --id {}", case.model);
                 Outcome::failed(Cause::Load, load_error::text(&path, &why, &next))
@@ -100,6 +103,9 @@ impl Runner {
         let (suite, case) = (self.project.suite(trial), self.project.case(trial));
         let shown = suite.path.strip_prefix(&self.project.root).unwrap_or(&suite.path);
         let mut text = format!("  case: {}:{}\n", shown.display(), case.line);
+        if let Some(reference) = &trial.reference {
+            text += &format!("  reference: {}\n", escape::text(reference));
+        }
         if let Some(analysis) = &case.analysis {
             text += &format!("  about: {}\n", escape::text(analysis.trim()));
         }
@@ -136,14 +142,29 @@ impl Runner {
             .lock
             .get(&case.model)
             .ok_or_else(|| Obstacle::Error(format!("models.toml has no '{}'", case.model)))?;
-        let path = self.resolve(model)?;
-        let engines = &mut self.engines;
-        match &case.check {
-            Check::Parity(check) => parity::run(engines, model, &path, case, check, variant),
-            Check::Tokenizer(check) => tokenizer::run(engines, model, &path, case, check, variant),
-            Check::Metamorphic(check) => metamorphic::run(engines, &path, check, variant),
-            Check::Reject(check) => reject::run(engines, &path, check, variant),
-        }
+        // The reference before the model: one that is not here costs no download.
+        let outcome = match &case.check {
+            Check::Parity(check) => {
+                let (against, path) = (reference_of(case, trial)?, self.resolve(model)?);
+                parity::run(&mut self.engines, against, &path, case, check, variant)?
+            }
+            Check::Tokenizer(check) => {
+                let (against, path) = (reference_of(case, trial)?, self.resolve(model)?);
+                tokenizer::run(&mut self.engines, against, &path, case, check, variant)?
+            }
+            Check::Metamorphic(check) => {
+                let path = self.resolve(model)?;
+                metamorphic::run(&mut self.engines, &path, check, variant)?
+            }
+            Check::Reject(check) => {
+                let path = self.resolve(model)?;
+                reject::run(&mut self.engines, &path, check, variant)?
+            }
+        };
+        Ok(match &trial.reference {
+            Some(reference) if case.references.len() > 1 => outcome.against(reference),
+            _ => outcome,
+        })
     }
 }
 

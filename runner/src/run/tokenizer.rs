@@ -5,16 +5,16 @@ use std::path::Path;
 use super::engines::{Engines, options, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::parity::Tokens;
+use super::references::ReferenceProgram;
 use crate::backend::TokenizeOptions;
 use crate::compare::{TokenComparison, compare_tokens, escape_piece};
-use crate::models::LockedModel;
 use crate::suite::case::Tokenizer;
 use crate::suite::{Case, Variant};
 
 /// Runs one variant of a tokenizer case.
 pub(super) fn run(
     engines: &mut Engines,
-    model: &LockedModel,
+    against: &'static ReferenceProgram,
     path: &Path,
     case: &Case,
     check: &Tokenizer,
@@ -23,7 +23,7 @@ pub(super) fn run(
     let facts = engines.facts(path, variant)?;
     // Tokenising computes no position.
     let request = roomy_request(path, variant, 1, &facts)?;
-    let (subject, reference, _) = engines.open_pair(model, &request, case.timeout)?;
+    let (subject, reference, _) = engines.open_pair(against, &request, case.timeout)?;
     let options = options(check.special);
     // BOS is no text: the way back to the text is tried without it.
     let plain = TokenizeOptions { add_special: false, ..options };

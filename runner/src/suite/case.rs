@@ -57,6 +57,11 @@ impl Kind {
             Self::Reject => "reject",
         }
     }
+
+    /// Whether a case of this kind is compared with a reference.
+    pub fn asks_reference(self) -> bool {
+        matches!(self, Self::Parity | Self::Tokenizer)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -76,6 +81,9 @@ pub struct Case {
     pub analysis: Option<String>,
     /// Id in `models.toml`.
     pub model: String,
+    /// Names of the references that the model's entry lists, for the kinds that ask one; each has a
+    /// trial of its own.
+    pub references: Vec<String>,
     /// When it runs.
     pub tier: Tier,
     /// Set if the case passes only while it fails.

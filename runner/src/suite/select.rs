@@ -3,6 +3,7 @@
 //! Opens no model and hashes nothing: listing is free.
 
 use std::ffi::OsStr;
+use std::iter;
 
 use super::case::{Suite, Tier, Variant};
 
@@ -20,6 +21,8 @@ pub struct Trial {
     pub case: usize,
     /// How the case computes in this trial.
     pub variant: Variant,
+    /// Name of the reference that it is compared with, if its kind asks one.
+    pub reference: Option<String>,
     /// Why the trial is listed but not run, if it is not.
     pub ignored: Option<String>,
 }
@@ -49,6 +52,9 @@ pub fn highest_tier(value: Option<&OsStr>) -> Result<Tier, BadTier> {
 }
 
 /// Every trial of `suites` in the order of files and cases; those above `highest` are ignored.
+///
+/// A case has a trial with each reference that its model lists. The first one's id does not name it,
+/// so that ids stay as they are when a model gets a further reference.
 pub fn trials(suites: &[Suite], highest: Tier) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (suite_index, suite) in suites.iter().enumerate() {
@@ -56,20 +62,28 @@ pub fn trials(suites: &[Suite], highest: Tier) -> Vec<Trial> {
             let ignored = (case.tier > highest).then(|| {
                 format!("tier {} is above {highest}; set {TIER_VARIABLE}={}", case.tier, case.tier)
             });
-            for variant in &case.variants {
-                let mut id =
-                    format!("{}::{}::{}::{}", case.tier, suite.kind, suite.name, case.name);
-                if let Some(suffix) = variant.suffix() {
-                    id.push_str("::");
-                    id.push_str(&suffix);
+            let first = case.references.first();
+            let further = case.references.iter().skip(1).map(Some);
+            for reference in iter::once(first).chain(further) {
+                for variant in &case.variants {
+                    let named = reference.filter(|_| reference != first);
+                    let named = named.map(|name| format!("reference-{name}"));
+                    let parts: Vec<String> = variant.suffix().into_iter().chain(named).collect();
+                    let mut id =
+                        format!("{}::{}::{}::{}", case.tier, suite.kind, suite.name, case.name);
+                    if !parts.is_empty() {
+                        id.push_str("::");
+                        id.push_str(&parts.join("-"));
+                    }
+                    trials.push(Trial {
+                        id,
+                        suite: suite_index,
+                        case: case_index,
+                        variant: variant.clone(),
+                        reference: reference.cloned(),
+                        ignored: ignored.clone(),
+                    });
                 }
-                trials.push(Trial {
-                    id,
-                    suite: suite_index,
-                    case: case_index,
-                    variant: variant.clone(),
-                    ignored: ignored.clone(),
-                });
             }
         }
     }

@@ -221,12 +221,15 @@ fn case<'t>(
     let common = Common::read(&mut reader, &wire, names);
     let check = checks::read(&mut reader, wire);
     let Common { name, analysis, model, tier, known_failure, timeout, variants } = common?;
+    let entry = context.lock.get(&model).filter(|_| context.kind.asks_reference());
+    let references = entry.map(|entry| entry.references.clone()).unwrap_or_default();
     let line = context.source.position(reader.header.start).0;
     Some(Case {
         name,
         line,
         analysis,
         model,
+        references,
         tier,
         known_failure,
         timeout,

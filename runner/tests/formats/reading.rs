@@ -4,7 +4,7 @@ use bitnet_runner::models::ModelLock;
 use bitnet_runner::suite::case::{Check, Prompt, Tier};
 use bitnet_runner::suite::{self, trials};
 
-use crate::project::{GOOD, HEAD, ceilings, one};
+use crate::project::{GOOD, HEAD, LOCK, ceilings, one};
 
 #[test]
 fn ids_name_tier_kind_suite_case_and_variant() {
@@ -29,6 +29,28 @@ fn ids_name_tier_kind_suite_case_and_variant() {
     assert_eq!(suites[0].cases[0].line, 6);
     assert_eq!(suites[0].cases[1].line, 12);
     assert_eq!(suites[0].sha256.len(), 64);
+}
+
+#[test]
+fn each_reference_of_a_model_has_a_trial_and_the_first_keeps_the_plain_id() {
+    let variants = "variants = { threads = [1, 2] }\n";
+    let project = one(&format!("{HEAD}{GOOD}{variants}"));
+    let lock = LOCK.replace("[\"bitnet-cpp\"]", "[\"bitnet-cpp\", \"llama-cpp\"]");
+    project.write("models.toml", lock.as_bytes());
+    let suites = project.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let found: Vec<_> = trials(&suites, Tier::CiLight)
+        .into_iter()
+        .map(|trial| (trial.id, trial.reference.unwrap_or_default()))
+        .collect();
+    let expected = [
+        ("threads-1", "bitnet-cpp"),
+        ("threads-2", "bitnet-cpp"),
+        ("threads-1-reference-llama-cpp", "llama-cpp"),
+        ("threads-2-reference-llama-cpp", "llama-cpp"),
+    ];
+    let expected = expected
+        .map(|(variant, name)| (format!("ci-light::parity::x::a::{variant}"), name.to_owned()));
+    assert_eq!(found, expected);
 }
 
 #[test]
