@@ -71,6 +71,11 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
             "the quantisation tool wrote the scale in another place or form",
             "the model was quantised from weights that were damaged already",
         ],
+        ModelError::RowsTogether { .. } | ModelError::I2sLayout { .. } => [
+            "the file was quantised on an ARM machine, or by a build that packs four rows together",
+            "the I2_S layout was stated for another file",
+            "the file was edited, merged or pruned, and its matrices no longer belong to its norms",
+        ],
         ModelError::HyperParameter { .. }
         | ModelError::MissingTensor(_)
         | ModelError::Shape { .. }
@@ -83,7 +88,7 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
 }
 
 const UNSUPPORTED_TYPE: [&str; 3] = [
-    "the model was quantised to a type that other programs compute (Q4_K_M, IQ2_XS, …) and this \
+    "the model was quantised to a type that other programs compute (Q3_K_M, IQ2_XS, …) and this \
      engine does not",
     "the file was made for the kernels of one machine (TL1, TL2)",
     "a newer or a forked quantisation tool wrote it",

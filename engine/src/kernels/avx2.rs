@@ -1,7 +1,7 @@
 //! AVX2, FMA and F16C kernels. Same bits as `scalar`; see there for what is computed.
 
 mod activation;
-mod blocks;
+pub(super) mod blocks;
 
 use std::arch::x86_64::*;
 
@@ -61,7 +61,7 @@ fn load_i8(bytes: &[i8; 32]) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_u8(bytes: &[u8; 32]) -> __m256i {
+pub(super) fn load_u8(bytes: &[u8; 32]) -> __m256i {
     // SAFETY: the array holds the 32 bytes that are read; the load needs no alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
@@ -107,7 +107,7 @@ pub(super) fn sum_pairs(v: __m256) -> f32 {
 /// `(h0 + h2) + (h1 + h3)` of the folded halves: the end of an 8-lane sum.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum_eight(v: __m256) -> f32 {
+pub(super) fn sum_eight(v: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_extractf128_ps(v, 1), _mm256_castps256_ps128(v));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))

@@ -1,5 +1,7 @@
 //! AVX-512 (F, BW, VL, VNNI) kernels. Same bits as `scalar`; what is missing here is AVX2's.
 
+mod blocks;
+
 use std::arch::x86_64::*;
 
 use half::f16;
@@ -15,6 +17,12 @@ pub(super) static KERNELS: Kernels = Kernels {
     ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
+    dot_bf16: |a, b| available!(blocks::dot_bf16(a, b)),
+    dot_q4_k: |row, x, out| available!(blocks::dot_q4_k(row, x, out)),
+    dot_q5_k: |row, x, out| available!(blocks::dot_q5_k(row, x, out)),
+    dot_q6_k: |row, x, out| available!(blocks::dot_q6_k(row, x, out)),
+    dot_tq1_0: |row, x, out| available!(blocks::dot_tq1_0(row, x, out)),
+    dot_tq2_0: |row, x, out| available!(blocks::dot_tq2_0(row, x, out)),
     ..avx2::KERNELS
 };
 

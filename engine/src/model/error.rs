@@ -3,6 +3,7 @@
 //! Text that is the file's own is shown escaped, never raw; the other names are the engine's.
 
 use crate::gguf::{GgufError, Name};
+use crate::quant::i2_s::FileLayout;
 use crate::tokenizer::TokenizerError;
 
 /// Why a file that is good GGUF is no model that this engine computes.
@@ -90,6 +91,33 @@ pub enum ModelError {
         tensor_type: String,
         /// Columns of one block.
         block: usize,
+    },
+    /// A matrix that the stated I2_S layout cannot hold.
+    #[error(
+        "tensor '{name}' has {rows} rows, but the I2_S layout {layout} packs {} of them together; the \
+         file has another layout, or is damaged", .layout.rows_together()
+    )]
+    RowsTogether {
+        /// The tensor.
+        name: String,
+        /// Its rows.
+        rows: usize,
+        /// The layout that was stated.
+        layout: FileLayout,
+    },
+    /// Another I2_S layout than the stated one fits the file's norms.
+    #[error(
+        "the file was to be read in the I2_S layout {stated}, but its matrices fit their norms in the \
+         layout {likelier}, by {deviations:.0} deviations of chance; state the I2_S layout {likelier} \
+         for this file"
+    )]
+    I2sLayout {
+        /// What was stated.
+        stated: FileLayout,
+        /// What fits.
+        likelier: FileLayout,
+        /// How far chance is from making this difference.
+        deviations: f64,
     },
     /// The tensors beyond those of the architecture would be ignored silently.
     #[error(

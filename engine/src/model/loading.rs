@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::error::ModelError;
+use super::layout;
 use super::weights::{Layer, TensorReader, Weights};
 use crate::gguf::{GgufFile, Metadata, Name};
 use crate::kernels::Kernels;
+use crate::quant::i2_s::FileLayout;
 use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
 
 /// A loaded model: immutable, shared by any number of sessions.
@@ -20,6 +22,13 @@ pub struct Model {
     pub(crate) weights: Weights,
     pub(crate) kernels: &'static Kernels,
     warnings: Vec<String>,
+}
+
+/// What a file does not say about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// How the program that made the file packs I2_S.
+    pub i2_s: FileLayout,
 }
 
 impl Model {
@@ -33,31 +42,50 @@ impl Model {
         Self::load(&file, config, Kernels::best())
     }
 
-    /// Loads the weights of `file` as `config` describes them, laid out for `kernels`.
-    ///
-    /// `config` is normally [`Config::from_file`] of the same file.
+    /// Loads the weights of `file` as `config` describes them, laid out for `kernels`; what the file
+    /// does not say is as in every published one.
     ///
     /// # Errors
-    /// If a tensor is missing, superfluous, of another shape or of a type without arithmetic, or
-    /// the vocabulary is unusable.
+    /// As for [`Model::load_with`].
     ///
     /// # Panics
-    /// If `config` was changed so that its lengths do not fit together: `head_length` · `head_count`
-    /// must be `embedding_length`, `head_count_kv` must divide `head_count`, `head_length` must be
-    /// even, and no length 0.
+    /// As for [`Model::load_with`].
     pub fn load(
         file: &Arc<GgufFile>,
         config: Config,
         kernels: &'static Kernels,
     ) -> Result<Self, ModelError> {
+        Self::load_with(file, config, kernels, LoadOptions::default())
+    }
+
+    /// Loads the weights of `file` as `config` and `options` describe them, laid out for `kernels`.
+    ///
+    /// `config` is normally [`Config::from_file`] of the same file.
+    ///
+    /// # Errors
+    /// If a tensor is missing, superfluous, of another shape or of a type without arithmetic, the
+    /// vocabulary is unusable, or the weights contradict `options`.
+    ///
+    /// # Panics
+    /// If `config` was changed so that its lengths do not fit together: `head_length` · `head_count`
+    /// must be `embedding_length`, `head_count_kv` must divide `head_count`, `head_length` must be
+    /// even, and no length 0.
+    pub fn load_with(
+        file: &Arc<GgufFile>,
+        config: Config,
+        kernels: &'static Kernels,
+        options: LoadOptions,
+    ) -> Result<Self, ModelError> {
         assert!(config.is_consistent(), "the lengths of {config:?} do not fit together");
         let tokenizer = read_tokenizer(file.metadata())?;
-        let mut reader = TensorReader { file, kernels, used: vec![false; file.tensors().len()] };
+        let (i2_s, used) = (options.i2_s, vec![false; file.tensors().len()]);
+        let mut reader = TensorReader { file, kernels, i2_s, used };
         let weights = weights(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
             let name = Name::new(file.tensors()[index].name.as_bytes());
             return Err(ModelError::UnknownTensor(name));
         }
+        layout::check(file, config.block_count, i2_s)?;
         let warnings = file.warnings().iter().cloned();
         let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));
         let warnings = warnings.collect();

@@ -13,7 +13,7 @@ use super::error::ModelError;
 use crate::gguf::{GgufFile, TensorInfo, TensorType};
 use crate::kernels::Kernels;
 use crate::quant::blocks::{BlockActivation, BlockType};
-use crate::quant::i2_s::{self, Layout};
+use crate::quant::i2_s::{self, FileLayout, Layout};
 
 /// Values of a tensor: in the mapped file, or copied.
 pub(crate) enum Values<T> {
@@ -102,6 +102,8 @@ pub(crate) struct Weights {
 pub(crate) struct TensorReader<'a> {
     pub(crate) file: &'a Arc<GgufFile>,
     pub(crate) kernels: &'static Kernels,
+    /// How the file packs I2_S.
+    pub(crate) i2_s: FileLayout,
     pub(crate) used: Vec<bool>,
 }
 
@@ -152,7 +154,7 @@ impl TensorReader<'_> {
     ) -> Result<Matrix, ModelError> {
         let (index, tensor_type) = self.find(name, &[columns, rows])?;
         let data = match tensor_type {
-            TensorType::I2S => self.ternary(name, index, columns)?,
+            TensorType::I2S => self.ternary(name, index, rows, columns)?,
             other => self.plain(index, other).ok_or_else(|| ModelError::TensorType {
                 name: name.to_owned(),
                 found: other.name().to_owned(),
@@ -190,13 +192,26 @@ impl TensorReader<'_> {
         })
     }
 
-    fn ternary(&self, name: &str, index: usize, columns: usize) -> Result<MatrixData, ModelError> {
+    fn ternary(
+        &self,
+        name: &str,
+        index: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<MatrixData, ModelError> {
         if !columns.is_multiple_of(i2_s::BLOCK) {
             return Err(ModelError::Columns {
                 name: name.to_owned(),
                 columns,
                 tensor_type: TensorType::I2S.name().to_owned(),
                 block: i2_s::BLOCK,
+            });
+        }
+        if !rows.is_multiple_of(self.i2_s.rows_together()) {
+            return Err(ModelError::RowsTogether {
+                name: name.to_owned(),
+                rows,
+                layout: self.i2_s,
             });
         }
         let bytes = self.file.data(&self.file.tensors()[index]);
@@ -206,20 +221,28 @@ impl TensorReader<'_> {
         if !(scale.is_finite() && scale > 0.0) {
             return Err(ModelError::Scale { name: name.to_owned(), found: scale });
         }
-        let codes = match self.kernels.ternary_layout {
-            Layout::Blocks128 => Values::Mapped(Arc::clone(self.file), index),
-            layout => {
-                let row_bytes = columns / 4;
-                let mut arranged = vec![0u8; codes.len()];
-                arranged
-                    .par_chunks_exact_mut(row_bytes)
-                    .zip(codes.par_chunks_exact(row_bytes))
-                    .for_each(|(to, from)| i2_s::rearrange_row(from, to, layout));
-                Values::Owned(arranged.into())
+        let other = self.i2_s != FileLayout::X86;
+        let repacked = other.then(|| i2_s::to_x86(codes, columns, self.i2_s));
+        let codes = match (repacked, self.kernels.ternary_layout) {
+            (None, Layout::Blocks128) => Values::Mapped(Arc::clone(self.file), index),
+            (Some(repacked), Layout::Blocks128) => Values::Owned(repacked.into()),
+            (repacked, layout) => {
+                Values::Owned(rearrange(repacked.as_deref().unwrap_or(codes), columns, layout))
             }
         };
         Ok(MatrixData::Ternary { codes, scale })
     }
+}
+
+/// The rows of a matrix in another layout of the kernels.
+fn rearrange(codes: &[u8], columns: usize, layout: Layout) -> Box<[u8]> {
+    let row_bytes = columns / 4;
+    let mut arranged = vec![0u8; codes.len()];
+    arranged
+        .par_chunks_exact_mut(row_bytes)
+        .zip(codes.par_chunks_exact(row_bytes))
+        .for_each(|(to, from)| i2_s::rearrange_row(from, to, layout));
+    arranged.into()
 }
 
 /// The block type of a tensor type, where that is one of independent rows.

@@ -6,6 +6,9 @@
 //! pack otherwise ([`FileLayout`]), and the file does not say which one wrote it; this module neither
 //! guesses nor checks that.
 
+use std::fmt;
+use std::str::FromStr;
+
 use rayon::prelude::*;
 
 /// Values in one block of the file's layout.
@@ -31,9 +34,32 @@ impl FileLayout {
     pub const NAMES: [(&str, FileLayout); 3] =
         [("x86", FileLayout::X86), ("arm", FileLayout::Arm), ("four-rows", FileLayout::FourRows)];
 
+    /// The layout's name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
     /// Rows that share their bytes.
     pub fn rows_together(self) -> usize {
         if self == FileLayout::FourRows { 4 } else { 1 }
+    }
+}
+
+impl fmt::Display for FileLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for FileLayout {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Self::NAMES.into_iter().find(|(known, _)| *known == name);
+        named.map(|(_, layout)| layout).ok_or_else(|| {
+            let known = Self::NAMES.map(|(known, _)| known).join(", ");
+            format!("unknown I2_S layout `{}`; known are {known}", name.escape_default())
+        })
     }
 }
 
@@ -176,6 +202,15 @@ mod tests {
                 assert_eq!(back, w, "{columns} columns, {layout:?}");
             }
         }
+    }
+
+    #[test]
+    fn file_layouts_have_names() {
+        for (name, layout) in FileLayout::NAMES {
+            assert_eq!((layout.to_string(), name.parse()), (name.to_owned(), Ok(layout)));
+        }
+        let error = "mips\n".parse::<FileLayout>().unwrap_err();
+        assert_eq!(error, "unknown I2_S layout `mips\\n`; known are x86, arm, four-rows");
     }
 
     #[test]

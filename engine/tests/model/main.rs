@@ -3,6 +3,7 @@
 
 mod contents;
 mod edited;
+mod layouts;
 mod loading;
 mod oracle;
 mod recorder;

@@ -26,6 +26,8 @@ fn variant(error: &ModelError) -> &'static str {
         ModelError::TensorType { .. } => "TensorType",
         ModelError::Scale { .. } => "Scale",
         ModelError::Columns { .. } => "Columns",
+        ModelError::RowsTogether { .. } => "RowsTogether",
+        ModelError::I2sLayout { .. } => "I2sLayout",
         ModelError::UnknownTensor(_) => "UnknownTensor",
     }
 }

@@ -15,8 +15,8 @@ use crate::quant::{q4_0, q4_k, q5_k, q6_k, q8_0, tq1_0, tq2_0};
 
 /// Declares the kernel of a block type: activation rows in fours, then one by one.
 macro_rules! tiled {
-    ($($name:ident: $tile:ident * $activation:ty, $bytes:expr;)*) => {$(
-        #[target_feature(enable = "avx2,fma,f16c")]
+    ($features:literal: $($name:ident: $tile:ident * $activation:ty, $bytes:expr;)*) => {$(
+        #[target_feature(enable = $features)]
         pub(super) fn $name(row: &[u8], x: &[$activation], products: &mut [f32]) {
             let blocks = blocks_a_row(x, products);
             check(row, $bytes, &x[..blocks]);
@@ -31,8 +31,10 @@ macro_rules! tiled {
         }
     )*};
 }
+pub(in crate::kernels) use tiled;
 
 tiled! {
+    "avx2,fma,f16c":
     dot_q4_0: tile_q4_0 * Q80Block, q4_0::BLOCK_BYTES;
     dot_q8_0: tile_q8_0 * Q80Block, q8_0::BLOCK_BYTES;
     dot_q4_k: tile_q4_k * Q8KBlock, q4_k::BLOCK_BYTES;
@@ -45,21 +47,21 @@ tiled! {
 /// The f16 at an offset of a block.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn half_at(block: &[u8], offset: usize) -> f32 {
+pub(in crate::kernels) fn half_at(block: &[u8], offset: usize) -> f32 {
     let bits = i32::from(u16::from_le_bytes([block[offset], block[offset + 1]]));
     _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_16(bytes: &[u8; 16]) -> __m128i {
+pub(in crate::kernels) fn load_16(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: the array holds the 16 bytes that are read; the load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_sums(sums: &[i16; 16]) -> __m256i {
+pub(in crate::kernels) fn load_sums(sums: &[i16; 16]) -> __m256i {
     // SAFETY: the array holds the 32 bytes that are read; the load needs no alignment.
     unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) }
 }
@@ -224,7 +226,7 @@ fn digit(q: __m256i) -> __m256i {
 /// Moves the next digit of 16 bytes to the top.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn times_3(q: __m128i) -> __m128i {
+pub(in crate::kernels) fn times_3(q: __m128i) -> __m128i {
     _mm_add_epi8(_mm_add_epi8(q, q), q)
 }
 
@@ -261,7 +263,7 @@ fn tile_tq1_0<const T: usize>(row: &[u8], x: [&[Q8KBlock]; T]) -> [f32; T] {
 /// Minimum times sum of activations, two groups of 32 in a lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn minima(factors: &Factors, x: &Q8KBlock) -> __m128i {
+pub(in crate::kernels) fn minima(factors: &Factors, x: &Q8KBlock) -> __m128i {
     let sums = load_sums(&x.sums);
     let groups = _mm_hadd_epi16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     let minima = _mm_cvtsi64_si128(i64::from_le_bytes(factors.minima));
