@@ -88,7 +88,9 @@ pub(super) fn quantize(x: &[f32], search: &Search, codes: &mut [u8; BLOCK], bloc
     for (g, (x, codes)) in x.chunks_exact(32).zip(codes.chunks_exact_mut(32)).enumerate() {
         (scales[g], minima[g]) = search.fit(x, codes);
     }
-    let largest = |values: &[f32; GROUPS]| values.iter().fold(0f32, |max, v| max.max(*v));
+    // A comparison as in the reference: of 0 and −0, `f32::max` may give either, and the sign is written.
+    let largest =
+        |values: &[f32; GROUPS]| values.iter().fold(0f32, |max, &v| if v > max { v } else { max });
     let (top, top_min) = (largest(&scales), largest(&minima));
     let six_bits = |values: [f32; GROUPS], top: f32| {
         let inverse = if top > 0.0 { 63.0 / top } else { 0.0 };
