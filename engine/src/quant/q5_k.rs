@@ -1,7 +1,7 @@
 //! Q5_K: 256 weights in 176 bytes, 5-bit codes with scale and minimum for each 32 of them.
 //!
 //! Layout (ggml `block_q5_K`): 16 bytes of factors (see [`super::super_blocks`]), `qh[32]`, then 128
-//! bytes of low halves laid out as in Q4_K. Bit g of qh[j] is the fifth bit of value 32g + j.
+//! bytes of low halves laid out as in Q4_K. Bit g of `qh[j]` is the fifth bit of value 32g + j.
 
 use super::super_blocks::{self, BLOCK, Factors, HEADER, Search};
 
