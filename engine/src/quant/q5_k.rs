@@ -3,7 +3,7 @@
 //! Layout (ggml `block_q5_K`): 16 bytes of factors (see [`super::super_blocks`]), `qh[32]`, then 128
 //! bytes of low halves laid out as in Q4_K. Bit g of `qh[j]` is the fifth bit of value 32g + j.
 
-use super::super_blocks::{self, BLOCK, Factors, HEADER, Search};
+use super::super_blocks::{self, BLOCK, HEADER, Search};
 
 /// Bytes of one block.
 pub const BLOCK_BYTES: usize = 176;
@@ -34,16 +34,7 @@ pub fn unpack(block: &[u8], codes: &mut [u8; BLOCK]) {
 /// # Panics
 /// If the row is not 176 bytes for each 256 values.
 pub fn dequantize_row(row: &[u8], out: &mut [f32]) {
-    assert_eq!(row.len() * BLOCK, out.len() * BLOCK_BYTES, "whole Q5_K blocks");
-    let mut codes = [0; BLOCK];
-    for (block, out) in row.chunks_exact(BLOCK_BYTES).zip(out.chunks_exact_mut(BLOCK)) {
-        unpack(block, &mut codes);
-        let factors = Factors::read(block);
-        for (i, (o, code)) in out.iter_mut().zip(&codes).enumerate() {
-            let (factor, minimum) = factors.of(i / 32);
-            *o = factor * f32::from(*code) - minimum;
-        }
-    }
+    super_blocks::dequantize_row(row, BLOCK_BYTES, unpack, out);
 }
 
 /// f32 to one block: the same bytes as ggml's `quantize_row_q5_K_ref`.

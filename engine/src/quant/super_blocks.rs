@@ -72,6 +72,29 @@ impl Factors {
     }
 }
 
+/// A row of blocks of `block_bytes` each to f32, in the reference's order of products; `unpack` gives
+/// the codes of a block.
+///
+/// # Panics
+/// If the row is not one block for each 256 values.
+pub(super) fn dequantize_row(
+    row: &[u8],
+    block_bytes: usize,
+    unpack: fn(&[u8], &mut [u8; BLOCK]),
+    out: &mut [f32],
+) {
+    assert_eq!(row.len() * BLOCK, out.len() * block_bytes, "whole blocks of {block_bytes} bytes");
+    let mut codes = [0; BLOCK];
+    for (block, out) in row.chunks_exact(block_bytes).zip(out.chunks_exact_mut(BLOCK)) {
+        unpack(block, &mut codes);
+        let factors = Factors::read(block);
+        for (i, (o, code)) in out.iter_mut().zip(&codes).enumerate() {
+            let (factor, minimum) = factors.of(i / 32);
+            *o = factor * f32::from(*code) - minimum;
+        }
+    }
+}
+
 /// How finely the search looks: `steps` + 1 trials of the largest code plus `first` + 0.1 · trial.
 pub(super) struct Search {
     pub(super) largest_code: u8,

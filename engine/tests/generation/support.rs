@@ -1,40 +1,23 @@
-//! Calls of the program, a model for it, and what the library makes of the same. Asserts exit codes.
+//! Models for generation, calls with pipes, and what the library makes of the same.
+
+#[path = "../support/program.rs"]
+mod shared;
 
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use bitnet_engine::exit::Exit;
 use bitnet_engine::gguf::Directory;
 use bitnet_engine::model::{LogitsOf, Model};
 use bitnet_engine::sample::greedy;
 use bitnet_engine::session::Session;
-use bitnet_engine::synth::{SynthSpec, write_model};
+use bitnet_engine::synth::SynthSpec;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// How a call ended.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
+pub use shared::{Ended, Models, call};
 
 impl Ended {
-    pub fn of(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    #[track_caller]
-    pub fn with(self, exit: Exit) -> Self {
-        let (out, err) = (&self.out, &self.err);
-        assert_eq!(self.code, Some(exit.code().into()), "stdout:\n{out}\nstderr:\n{err}");
-        self
-    }
-
     /// Standard output as JSON lines.
     #[track_caller]
     pub fn lines(&self) -> Vec<Value> {
@@ -43,19 +26,11 @@ impl Ended {
     }
 }
 
-/// `bitnet`, with nothing of the caller's settings.
+/// The command, with both of its outputs in pipes.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bitnet"));
-    let settings = ["BITNET_MODEL", "CARGO_TERM_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
-    for variable in settings {
-        command.env_remove(variable);
-    }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = shared::command(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-pub fn call(args: &[&str]) -> Ended {
-    Ended::of(command(args).output().expect("the program runs"))
 }
 
 /// A call that reads `input` from standard input.
@@ -66,12 +41,6 @@ pub fn call_with(args: &[&str], input: &str) -> Ended {
     Ended::of(child.wait_with_output().expect("it ends"))
 }
 
-/// A folder with a small model in it.
-pub struct Models {
-    pub folder: TempDir,
-    pub bytes: Vec<u8>,
-}
-
 impl Models {
     pub fn new() -> Self {
         Self::of_types("I2_S", "F16")
@@ -79,11 +48,7 @@ impl Models {
 
     pub fn of_types(weights: &str, embedding: &str) -> Self {
         let spec = SynthSpec::from_names("bitnet-b1.58", "tiny", weights, embedding, 7);
-        let mut bytes = Vec::new();
-        write_model(&spec.expect("a good spec"), &mut bytes, |_, _| {}).expect("memory");
-        let models = Self { folder: tempfile::tempdir().expect("a temporary folder"), bytes };
-        models.file("model.gguf", &models.bytes);
-        models
+        Self::of(&spec.expect("a good spec"))
     }
 
     /// A model that claims far more positions than a test has time for.
@@ -95,24 +60,6 @@ impl Models {
         models.bytes[offset..offset + 4].copy_from_slice(&(1u32 << 20).to_le_bytes());
         models.file("model.gguf", &models.bytes);
         models
-    }
-
-    pub fn path(&self) -> String {
-        self.text_of("model.gguf")
-    }
-
-    pub fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub fn text_of(&self, name: &str) -> String {
-        self.place(name).to_str().expect("a path in UTF-8").to_owned()
-    }
-
-    /// Writes a file and returns its path.
-    pub fn file(&self, name: &str, bytes: &[u8]) -> String {
-        std::fs::write(self.place(name), bytes).expect("room for a small file");
-        self.text_of(name)
     }
 
     pub fn load(&self) -> Arc<Model> {

@@ -180,22 +180,28 @@ fn a_cleared_session_is_a_fresh_one() {
     }
 }
 
-#[test]
-fn a_cleared_session_forgets_values_that_were_no_numbers() {
-    // Not I2_S, whose activations of 8 bits cannot pass on a NaN.
+/// A model in which id 5 has a value that is no number. Not of I2_S, whose activations of 8 bits
+/// cannot pass it on.
+pub fn model_with_a_nan() -> Arc<Model> {
     let float = SynthSpec { weights: WeightType::F32, embedding: WeightType::F32, ..TINY };
     let file = synthetic::bytes(&float);
     let info = Directory::parse(&file).unwrap().tensor("token_embd.weight").unwrap().clone();
     let mut table = file[info.range()].to_vec();
     table[5 * 1024..][..4].copy_from_slice(&f32::NAN.to_le_bytes()); // in the row of id 5
     let bytes = edited(&file, &[tensor(&info.name, TensorType::F32, &info.dims, table)]);
-    let model = synthetic::load(&synthetic::open(&bytes), Kernels::best());
-    // Without the head: id 5 has no logit that is a number.
-    let hidden = |session: &mut Session, ids: &[u32]| {
-        let mut seen = Recorder::default();
-        session.prefill_tapped(ids, LogitsOf::Nothing, Some(&mut seen)).unwrap();
-        seen.tensors.pop().expect("the last layer's output").values
-    };
+    synthetic::load(&synthetic::open(&bytes), Kernels::best())
+}
+
+/// The last layer's output. Not the logits: with that model none of them is a number.
+pub fn hidden(session: &mut Session, ids: &[u32]) -> Vec<f32> {
+    let mut seen = Recorder::default();
+    session.prefill_tapped(ids, LogitsOf::Nothing, Some(&mut seen)).unwrap();
+    seen.tensors.pop().expect("the last layer's output").values
+}
+
+#[test]
+fn a_cleared_session_forgets_values_that_were_no_numbers() {
+    let model = model_with_a_nan();
     let fresh = hidden(&mut session(&model, 1), &[1, 2, 3]);
     assert!(fresh.iter().all(|v| v.is_finite()));
     let mut used = session(&model, 1);

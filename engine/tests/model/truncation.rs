@@ -1,15 +1,10 @@
 //! A session that forgot its last positions is one that never had them.
 
-use bitnet_engine::gguf::{Directory, TensorType};
-use bitnet_engine::kernels::Kernels;
 use bitnet_engine::model::LogitsOf;
 use bitnet_engine::session::Session;
-use bitnet_engine::synth::{SynthSpec, WeightType};
 
-use crate::edited::{edited, tensor};
-use crate::recorder::Recorder;
-use crate::session::{LENGTH, bits, ids, model, session, specs};
-use crate::synthetic::{self, TINY};
+use crate::session::{LENGTH, bits, hidden, ids, model, model_with_a_nan, session, specs};
+use crate::synthetic::TINY;
 
 #[test]
 fn what_follows_a_truncation_has_the_bits_of_a_fresh_session() {
@@ -41,19 +36,7 @@ fn what_follows_a_truncation_has_the_bits_of_a_fresh_session() {
 
 #[test]
 fn values_that_were_no_numbers_are_forgotten_within_a_step_of_the_cache() {
-    let float = SynthSpec { weights: WeightType::F32, embedding: WeightType::F32, ..TINY };
-    let file = synthetic::bytes(&float);
-    let info = Directory::parse(&file).unwrap().tensor("token_embd.weight").unwrap().clone();
-    let mut table = file[info.range()].to_vec();
-    table[5 * 1024..][..4].copy_from_slice(&f32::NAN.to_le_bytes()); // in the row of id 5
-    let bytes = edited(&file, &[tensor(&info.name, TensorType::F32, &info.dims, table)]);
-    let model = synthetic::load(&synthetic::open(&bytes), Kernels::best());
-    // Without the head: id 5 has no logit that is a number.
-    let hidden = |session: &mut Session, ids: &[u32]| {
-        let mut seen = Recorder::default();
-        session.prefill_tapped(ids, LogitsOf::Nothing, Some(&mut seen)).unwrap();
-        seen.tensors.pop().expect("the last layer's output").values
-    };
+    let model = model_with_a_nan();
     let mut fresh = session(&model, 1);
     hidden(&mut fresh, &[1, 2, 3]);
     let truth = hidden(&mut fresh, &[4]);

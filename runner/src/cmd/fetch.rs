@@ -20,7 +20,6 @@ use crate::models::{
     FetchOptions, How, LockedModel, ModelLock, ModelSource, Provided, State, Store, StoreError,
 };
 use crate::report::{Colour, Reporter, print_line, rate};
-use crate::run::ProjectError;
 
 /// Flags of `parity fetch`.
 #[derive(Debug, Args)]
@@ -104,12 +103,9 @@ enum Line<'a> {
 
 /// Fetches for the project in `root`.
 pub fn execute(root: &Path, args: &FetchArgs, colour: Colour) -> Exit {
-    let lock = match ModelLock::read(&root.join("models.toml")) {
+    let lock = match manifest::lock(root, colour) {
         Ok(lock) => lock,
-        Err(error) => {
-            eprintln!("{}", manifest::text(&ProjectError::from(error), colour));
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let reporter = Reporter::new(args.quiet, colour);
     let models = match selection(&lock, args) {

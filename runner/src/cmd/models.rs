@@ -12,7 +12,6 @@ use crate::escape;
 use crate::exit::Exit;
 use crate::models::{LockedModel, ModelLock, ModelSource, State, Store};
 use crate::report::{Colour, print_line, progress};
-use crate::run::ProjectError;
 
 /// Verbs of `parity models`.
 #[derive(Debug, Subcommand)]
@@ -36,12 +35,9 @@ pub enum ModelsCommand {
 
 /// Executes a verb for the project in `root`.
 pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
-    let lock = match ModelLock::read(&root.join("models.toml")) {
+    let lock = match manifest::lock(root, colour) {
         Ok(lock) => lock,
-        Err(error) => {
-            eprintln!("{}", manifest::text(&ProjectError::from(error), colour));
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let store = match Store::from_environment(root) {
         Ok(store) => store,

@@ -12,15 +12,8 @@ use crate::quant::activation::{self, Int8Row, Q8_K_BLOCK, Q8KBlock, Q80Block};
 pub(super) fn quantize_int8(x: &[f32], codes: &mut [i8]) -> Int8Row {
     assert_eq!(x.len(), codes.len(), "one code per value");
     let (blocks, rest) = x.as_chunks::<8>();
-    let sign = _mm256_set1_ps(-0.0);
-    let mut max = _mm256_setzero_ps();
-    for block in blocks {
-        // The operand order keeps a NaN out of the maximum, as f64::max does in the definition.
-        max = _mm256_max_ps(_mm256_andnot_ps(sign, load_f32(block)), max);
-    }
-    let mut lanes = [0f32; 8];
-    store_f32(&mut lanes, max);
-    let max = lanes.iter().chain(rest).fold(1e-5f64, |max, v| max.max(f64::from(v.abs())));
+    let largest = [largest_magnitude(blocks)];
+    let max = largest.iter().chain(rest).fold(1e-5f64, |max, v| max.max(f64::from(v.abs())));
     let scale = (127.0 / max) as f32;
     let (code_blocks, code_rest) = codes.as_chunks_mut::<8>();
     let factor = _mm256_set1_ps(scale);
@@ -59,8 +52,7 @@ pub(super) fn narrow_to_f16(x: &[f32], out: &mut [f16]) {
     activation::narrow_to_f16(rest, out_rest);
 }
 
-/// The largest magnitude of eight lanes and of what follows; NaN counts for nothing, as in the
-/// definitions.
+/// The largest magnitude; NaN counts for nothing, as in the definitions.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn largest_magnitude(blocks: &[[f32; 8]]) -> f32 {
