@@ -25,8 +25,6 @@ pub struct ReferenceProgram {
     pub program: &'static str,
     /// The cargo feature that builds it.
     pub feature: &'static str,
-    /// How cargo is called to build it.
-    build: &'static str,
     /// Whether this program was built with the feature.
     built: bool,
 }
@@ -37,14 +35,12 @@ pub static REFERENCES: [ReferenceProgram; 2] = [
         name: "bitnet-cpp",
         program: "bitnet-cpp-worker",
         feature: "bitnet-cpp",
-        build: "`cargo build` with the default features",
         built: cfg!(feature = "bitnet-cpp"),
     },
     ReferenceProgram {
         name: "llama-cpp",
         program: "llama-cpp-worker",
         feature: "llama-cpp",
-        build: "`cargo build --features llama-cpp`",
         built: cfg!(feature = "llama-cpp"),
     },
 ];
@@ -60,9 +56,8 @@ impl ReferenceProgram {
     /// How a user gets it.
     fn remedy(&self) -> String {
         format!(
-            "run {}, which compiles the reference (cpp-bridge/README.md), or set {WORKER_DIR} to the \
-             folder that holds `{}{}`",
-            self.build,
+            "run `cargo build` with the default features, which compiles the references \
+             (cpp-bridge/README.md), or set {WORKER_DIR} to the folder that holds `{}{}`",
             self.program,
             env::consts::EXE_SUFFIX
         )
@@ -177,7 +172,7 @@ mod tests {
             };
             for part in [
                 "no reference llama-cpp: this program was built without the feature `llama-cpp`",
-                "to get it: run `cargo build --features llama-cpp`",
+                "to get it: run `cargo build` with the default features",
                 "BITNET_WORKER_DIR to the folder that holds `llama-cpp-worker",
             ] {
                 assert!(text.contains(part), "{part:?} is not in {text:?}");
