@@ -53,8 +53,7 @@ impl Pair {
 
     /// The engine and llama.cpp, each with its file open.
     fn open(&self) -> (EngineBackend, WorkerBackend) {
-        let request =
-            |name| OpenRequest { model: self.path(name), context: 512, threads: 1, isa: None };
+        let request = |name| OpenRequest::new(self.path(name), 512);
         let mut subject = EngineBackend::new();
         let mut reference = worker();
         let ours = subject.open(&request(OURS)).expect("the engine opens it");
@@ -157,7 +156,7 @@ fn texts_become_the_same_ids() {
 #[test]
 fn what_llama_cpp_does_not_know_is_refused_in_its_words() {
     let pair = Pair::new("F16", "F16");
-    let request = OpenRequest { model: pair.path(OURS), context: 64, threads: 1, isa: None };
+    let request = OpenRequest::new(pair.path(OURS), 64);
     let refusal = worker().open(&request).expect_err("another name").to_string();
     assert!(refusal.contains("unknown model architecture: 'bitnet-b1.58'"), "{refusal}");
 }

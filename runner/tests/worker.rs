@@ -549,8 +549,7 @@ fn a_path_that_is_no_text_is_refused() {
     use std::os::unix::ffi::OsStrExt;
 
     let mut worker = start("engine");
-    let model = std::ffi::OsStr::from_bytes(b"/\xff.gguf").into();
-    let request = OpenRequest { model, context: 1, threads: 1, isa: None };
+    let request = OpenRequest::new(std::ffi::OsStr::from_bytes(b"/\xff.gguf"), 1);
     assert_eq!(
         failure(worker.open(&request)),
         "the model's path \"/\\xFF.gguf\" is no UTF-8, which the worker protocol requires"

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bitnet_engine::gguf::GgufFile;
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::{Config, LogitsOf, Model, ModelError, Tap, Tensor};
+use bitnet_engine::model::{Config, LoadOptions, LogitsOf, Model, ModelError, Tap, Tensor};
 use bitnet_engine::sample::greedy;
 use bitnet_engine::session::Session;
 
@@ -64,7 +64,8 @@ impl EngineBackend {
             let file = Arc::new(GgufFile::open(&request.model)?);
             let mut config = Config::from_file(&file)?;
             change(&mut config);
-            Model::load(&file, config, kernels)
+            let options = LoadOptions { i2_s: request.i2s_layout };
+            Model::load_with(&file, config, kernels, options)
         };
         let unloadable =
             |why| BackendError::Load { path: request.model.clone(), why: Box::new(why) };
@@ -109,10 +110,10 @@ impl Backend for EngineBackend {
 
     fn open(&mut self, request: &OpenRequest) -> Result<ModelFacts, BackendError> {
         // The weights stay when only the session's settings change.
-        let loaded = self
-            .open
-            .take()
-            .filter(|open| open.request.model == request.model && open.request.isa == request.isa);
+        let weights = |request: &OpenRequest| {
+            (request.model.clone(), request.isa.clone(), request.i2s_layout)
+        };
+        let loaded = self.open.take().filter(|open| weights(&open.request) == weights(request));
         match loaded {
             Some(open) => self.start(request, open.model),
             None => self.open_changed(request, |_| ()),

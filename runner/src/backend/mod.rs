@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use bitnet_engine::model::ModelError;
+use bitnet_engine::quant::i2_s::FileLayout;
 use serde::{Deserialize, Serialize};
 
 pub mod engine;
@@ -37,7 +38,7 @@ pub enum Feed {
 }
 
 /// What a backend is asked to load, and how to compute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenRequest {
     /// A GGUF file that our own reader accepted and whose SHA-256 matched.
     pub model: PathBuf,
@@ -47,6 +48,17 @@ pub struct OpenRequest {
     pub threads: usize,
     /// Instruction set to force: `scalar`, `avx2`, `avx512`; none means the best one here.
     pub isa: Option<String>,
+    /// How the program that made the file packs I2_S: the file does not say. The worker protocol has
+    /// no word for it: a reference reads its own packing alone.
+    pub i2s_layout: FileLayout,
+}
+
+impl OpenRequest {
+    /// `model` with `context` positions, on one thread and the best instruction set here.
+    pub fn new(model: impl Into<PathBuf>, context: usize) -> Self {
+        let (model, i2s_layout) = (model.into(), FileLayout::default());
+        Self { model, context, threads: 1, isa: None, i2s_layout }
+    }
 }
 
 /// What a backend found in the model it opened.

@@ -2,7 +2,6 @@
 //! nothing between requests: the backend does.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
 
 use super::protocol::{
     Answer, Array, FrameError, FrameReader, PAYLOAD_CAP, Request, TensorHead, build_id,
@@ -130,12 +129,9 @@ fn answer(
         }
         Request::Open { model, context, threads, isa } => {
             let [] = exactly(name, arrays)?;
-            let facts = backend.open(&OpenRequest {
-                model: PathBuf::from(model),
-                context: size(context)?,
-                threads: size(threads)?,
-                isa,
-            })?;
+            let threads = size(threads)?;
+            let request = OpenRequest { threads, isa, ..OpenRequest::new(model, size(context)?) };
+            let facts = backend.open(&request)?;
             let opened = Answer::Opened {
                 vocab_size: facts.vocab_size as u64,
                 context_length: facts.context_length as u64,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bitnet_engine::quant::i2_s::FileLayout;
 use clap::Args;
 
 use crate::escape;
@@ -51,6 +52,9 @@ pub struct LockArgs {
     /// Engine that can serve as reference; may be repeated [default: bitnet-cpp]
     #[arg(long, value_name = "NAME")]
     reference: Vec<String>,
+    /// How the program that made the file packs I2_S: x86, arm or four-rows [default: x86]
+    #[arg(long, value_name = "LAYOUT")]
+    i2s_layout: Option<FileLayout>,
     /// Ask servers without encryption on other machines too
     #[arg(long)]
     allow_http: bool,
@@ -102,6 +106,7 @@ pub(super) fn execute(root: &Path, lock: &ModelLock, args: &LockArgs, colour: Co
         references: given
             .or(known.map(|known| known.references.clone()))
             .unwrap_or(REFERENCES.map(str::to_owned).to_vec()),
+        i2s_layout: args.i2s_layout.or(known.map(|known| known.i2s_layout)).unwrap_or_default(),
         source: found.source,
         line: known.map_or(0, |known| known.line),
     };
@@ -156,6 +161,7 @@ fn changes(known: Option<&LockedModel>, model: &LockedModel, dry_run: bool) -> S
             ("license", escape::text(&model.license)),
             ("terms", escape::text(model.terms.as_deref().unwrap_or("none"))),
             ("references", escape::text(&model.references.join(", "))),
+            ("i2s-layout", model.i2s_layout.to_string()),
             ("source", crate::models::Store::origin(model)),
         ]
     };

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bitnet_engine::quant::i2_s::FileLayout;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::lock::{LockedModel, ModelLock, ModelSource};
@@ -111,6 +112,9 @@ fn fill(table: &mut Table, model: &LockedModel) {
         set(table, "terms", terms.as_str().into());
     }
     set(table, "references", Value::Array(model.references.iter().collect::<Array>()));
+    if model.i2s_layout != FileLayout::default() {
+        set(table, "i2s-layout", model.i2s_layout.name().into());
+    }
     set(table, "source", Value::InlineTable(source(&model.source)));
 }
 

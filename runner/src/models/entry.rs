@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bitnet_engine::quant::i2_s::FileLayout;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::address;
 use super::lock::{LockedModel, ModelSource, SynthSource};
 use crate::manifest::Tier;
-use crate::manifest::diagnostic::{Diagnostic, Source};
+use crate::manifest::diagnostic::{Diagnostic, Source, nearest};
 use crate::manifest::document::{self, Table};
 use crate::manifest::{name, path};
 
@@ -25,6 +26,8 @@ struct WireModel {
     license: Option<Spanned<String>>,
     terms: Option<Spanned<String>>,
     references: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(rename = "i2s-layout")]
+    i2s_layout: Option<Spanned<String>>,
     source: Option<Spanned<WireSource>>,
 }
 
@@ -100,6 +103,7 @@ impl Entry<'_> {
         });
         let license = wire.license.and_then(|text| self.word("license", text));
         let references = wire.references.map(|list| self.references(list.into_inner()));
+        let i2s_layout = wire.i2s_layout.and_then(|layout| self.i2s_layout(&layout));
         let terms = wire.terms.and_then(|terms| self.terms(terms, wire.source.as_ref()));
         let source = wire.source.and_then(|source| self.model_source(source));
         if self.problems.len() > before {
@@ -113,6 +117,7 @@ impl Entry<'_> {
             license: license?,
             terms,
             references: references?,
+            i2s_layout: i2s_layout.unwrap_or_default(),
             source: source?,
             line: self.source.position(self.header.start).0,
         })
@@ -167,6 +172,20 @@ impl Entry<'_> {
             }
         }
         names
+    }
+
+    fn i2s_layout(&mut self, name: &Spanned<String>) -> Option<FileLayout> {
+        let layout = name.get_ref().parse().ok();
+        if layout.is_none() {
+            let known = FileLayout::NAMES.map(|(known, _)| known);
+            let label = match nearest(name.get_ref(), known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "no such layout".to_owned(),
+            };
+            let rule = format!("`i2s-layout` is one of {}", document::list(&known));
+            self.problem(name.span(), rule, label);
+        }
+        layout
     }
 
     fn model_source(&mut self, wire: Spanned<WireSource>) -> Option<ModelSource> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bitnet_engine::quant::i2_s::FileLayout;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -42,6 +43,8 @@ pub struct LockedModel {
     pub terms: Option<String>,
     /// Names of the engines that can serve as its reference.
     pub references: Vec<String>,
+    /// How the program that made the file packs I2_S; as x86 builds do unless the lock says otherwise.
+    pub i2s_layout: FileLayout,
     /// Where the file comes from.
     pub source: ModelSource,
     /// Line of the lock (from 1) where the entry begins.

@@ -56,6 +56,8 @@ impl<'a> Terms<'a> {
 
 #[cfg(test)]
 mod tests {
+    use bitnet_engine::quant::i2_s::FileLayout;
+
     use super::super::ModelSource;
     use super::super::disk::LocalDisk;
     use super::*;
@@ -71,6 +73,7 @@ mod tests {
             license: "L".into(),
             terms: Some("https://terms.example/1".into()),
             references: Vec::new(),
+            i2s_layout: FileLayout::default(),
             source: ModelSource::Path("x".into()),
             line: 1,
         };

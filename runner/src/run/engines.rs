@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use bitnet_engine::quant::i2_s::FileLayout;
+
 use super::outcome::{Obstacle, Result};
 use super::references::ReferenceProgram;
 use crate::backend::engine::EngineBackend;
 use crate::backend::worker::WorkerBackend;
 use crate::backend::{Backend, Identity, ModelFacts, OpenRequest, TokenizeOptions};
+use crate::models::LockedModel;
 use crate::suite::Variant;
 use crate::suite::case::{Prompt, SpecialTokens};
 
@@ -19,6 +22,27 @@ use crate::suite::case::{Prompt, SpecialTokens};
 const CONTEXT_STEP: usize = 512;
 /// Seconds for one answer where the case gives none; the longest ones here take a few.
 const ANSWER_SECONDS: u64 = 300;
+
+/// How the references that this workspace compiles here pack I2_S: bitnet.cpp decides when it is
+/// compiled.
+const REFERENCE_LAYOUT: FileLayout =
+    if cfg!(target_arch = "aarch64") { FileLayout::Arm } else { FileLayout::X86 };
+
+/// A model's file and what the lock says of it that the file does not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ModelFile<'a> {
+    /// The verified file.
+    pub path: &'a Path,
+    /// How it packs I2_S.
+    pub i2s_layout: FileLayout,
+}
+
+impl<'a> ModelFile<'a> {
+    /// The verified file of a model of the lock.
+    pub(super) fn of(locked: &LockedModel, path: &'a Path) -> Self {
+        Self { path, i2s_layout: locked.i2s_layout }
+    }
+}
 
 /// Engines that live as long as a run.
 pub struct Engines {
@@ -69,13 +93,12 @@ impl Engines {
         Ok(facts)
     }
 
-    /// What the subject finds in the model at `path`, whatever session is open.
-    pub(super) fn facts(&mut self, path: &Path, variant: &Variant) -> Result<ModelFacts> {
+    /// What the subject finds in `model`, whatever session is open.
+    pub(super) fn facts(&mut self, model: ModelFile<'_>, variant: &Variant) -> Result<ModelFacts> {
+        let wanted = request(model, variant, 1);
         match &self.subject_open {
-            Some((open, facts)) if open.model == path && open.isa == variant.isa => {
-                Ok(facts.clone())
-            }
-            _ => self.open_subject(&request(path, variant, 1)),
+            Some((open, facts)) if same_weights(open, &wanted) => Ok(facts.clone()),
+            _ => self.open_subject(&wanted),
         }
     }
 
@@ -123,14 +146,34 @@ impl Engines {
     }
 }
 
+/// Whether two requests differ in the session's settings alone.
+fn same_weights(one: &OpenRequest, other: &OpenRequest) -> bool {
+    let weights =
+        |request: &OpenRequest| (request.model.clone(), request.isa.clone(), request.i2s_layout);
+    weights(one) == weights(other)
+}
+
+/// Refuses a file that a reference would read in its own packing, and compute another model.
+pub(super) fn readable_by_references(model: ModelFile<'_>) -> Result<()> {
+    let packed = model.i2s_layout;
+    if packed == REFERENCE_LAYOUT {
+        return Ok(());
+    }
+    Err(Obstacle::Error(format!(
+        "no reference here reads this file: models.toml says that its I2_S is packed as `{packed}`, \
+         bitnet.cpp built for this processor reads `{REFERENCE_LAYOUT}`, and llama.cpp has no I2_S\n  \
+         metamorphic cases can use the model; for a comparison quantise it as `{REFERENCE_LAYOUT}`"
+    )))
+}
+
 /// What a variant asks of the engines. One thread unless the variant says otherwise: results do not
 /// depend on it, and both engines can then work at the same time.
-pub(super) fn request(model: &Path, variant: &Variant, positions: usize) -> OpenRequest {
+pub(super) fn request(model: ModelFile<'_>, variant: &Variant, positions: usize) -> OpenRequest {
     OpenRequest {
-        model: model.to_owned(),
-        context: positions,
         threads: variant.threads.unwrap_or(1),
         isa: variant.isa.clone(),
+        i2s_layout: model.i2s_layout,
+        ..OpenRequest::new(model.path, positions)
     }
 }
 
@@ -138,7 +181,7 @@ pub(super) fn request(model: &Path, variant: &Variant, positions: usize) -> Open
 ///
 /// Says so where the model has fewer positions.
 pub(super) fn roomy_request(
-    path: &Path,
+    model: ModelFile<'_>,
     variant: &Variant,
     positions: usize,
     facts: &ModelFacts,
@@ -150,7 +193,7 @@ pub(super) fn roomy_request(
         )));
     }
     let rounded = positions.max(1).next_multiple_of(CONTEXT_STEP).min(facts.context_length);
-    Ok(request(path, variant, rounded))
+    Ok(request(model, variant, rounded))
 }
 
 /// The ids of a prompt, by `backend`'s own tokenizer where it is text.

@@ -1,9 +1,8 @@
 //! A metamorphic case: the subject against itself, computed another way. No reference is asked.
 
 use std::cell::RefCell;
-use std::path::Path;
 
-use super::engines::{Engines, prompt_ids, roomy_request};
+use super::engines::{Engines, ModelFile, prompt_ids, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::parity::piece;
 use super::tolerance::tolerance;
@@ -15,15 +14,15 @@ use crate::suite::case::{GreedyPolicy, Metamorphic, Prompt, Relation, SpecialTok
 /// Runs one variant of a metamorphic case.
 pub(super) fn run(
     engines: &mut Engines,
-    path: &Path,
+    model: ModelFile<'_>,
     check: &Metamorphic,
     variant: &Variant,
 ) -> Result<Outcome> {
     let tolerance = tolerance(&check.tolerance, GreedyPolicy::Margin)
         .map_err(|error| Obstacle::Error(error.to_string()))?;
-    let facts = engines.facts(path, variant)?;
+    let facts = engines.facts(model, variant)?;
     let ids = prompt_ids(&mut *engines.subject, &check.prompt, check.special)?;
-    let request = roomy_request(path, variant, ids.len(), &facts)?;
+    let request = roomy_request(model, variant, ids.len(), &facts)?;
     engines.open_subject(&request)?;
     if ids.len() < 2
         && matches!(check.relation, Relation::PrefillEqualsSteps | Relation::CausalPrefix)
@@ -59,7 +58,7 @@ pub(super) fn run(
             let special = SpecialTokens { add: true, parse: false };
             let earlier = prompt_ids(&mut *engines.subject, &Prompt::Text(after.clone()), special)?;
             let positions = earlier.len().max(compare.ids.len());
-            let request = roomy_request(path, variant, positions, &facts)?;
+            let request = roomy_request(model, variant, positions, &facts)?;
             engines.open_subject(&request)?;
             engines.subject.logits(&earlier, Feed::Prefill)?;
             let used = compare.logits(engines, &request)?;

@@ -3,10 +3,9 @@
 //! It asks both engines and hands the outputs to `compare`; it has no limit of its own.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::thread;
 
-use super::engines::{Engines, options, roomy_request};
+use super::engines::{Engines, ModelFile, options, readable_by_references, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::references::ReferenceProgram;
 use super::tolerance::tolerance;
@@ -21,15 +20,16 @@ use crate::suite::{Case, Variant};
 pub(super) fn run(
     engines: &mut Engines,
     against: &'static ReferenceProgram,
-    path: &Path,
+    model: ModelFile<'_>,
     case: &Case,
     parity: &Parity,
     variant: &Variant,
 ) -> Result<Outcome> {
     let tolerance = tolerance(&parity.tolerance, parity.greedy)
         .map_err(|error| Obstacle::Error(error.to_string()))?;
-    let facts = engines.facts(path, variant)?;
-    let first = roomy_request(path, variant, 1, &facts)?;
+    readable_by_references(model)?;
+    let facts = engines.facts(model, variant)?;
+    let first = roomy_request(model, variant, 1, &facts)?;
     let (subject, reference, _) = engines.open_pair(against, &first, case.timeout)?;
     let ours = tokens(subject, parity, &facts)?;
     let theirs = tokens(reference, parity, &facts)?;
@@ -37,7 +37,7 @@ pub(super) fn run(
         Prompt::Tokens(ids) => ids,
         Prompt::Text(_) => theirs.as_ref().map_or(&[][..], |tokens| &tokens.ids),
     };
-    let request = roomy_request(path, variant, prompt.len() + parity.steps, &facts)?;
+    let request = roomy_request(model, variant, prompt.len() + parity.steps, &facts)?;
     let (subject, reference, _) = engines.open_pair(against, &request, case.timeout)?;
     let outputs = outputs(subject, reference, prompt, parity.steps)?;
     let input = ParityInput {

@@ -3,9 +3,8 @@
 //! The reference never sees the damaged file: llama.cpp aborts on some of them.
 
 use std::io::Write;
-use std::path::Path;
 
-use super::engines::{Engines, request};
+use super::engines::{Engines, ModelFile, request};
 use super::outcome::{Obstacle, Outcome, Result};
 use crate::backend::BackendError;
 use crate::escape;
@@ -19,13 +18,13 @@ const CONTEXT: usize = 1;
 /// Runs one variant of a reject case.
 pub(super) fn run(
     engines: &mut Engines,
-    path: &Path,
+    model: ModelFile<'_>,
     check: &Reject,
     variant: &Variant,
 ) -> Result<Outcome> {
     let failed =
         |what: &str, error: &dyn std::fmt::Display| Obstacle::Error(format!("{what}: {error}"));
-    let mut bytes = std::fs::read(path).map_err(|e| failed("cannot read the model", &e))?;
+    let mut bytes = std::fs::read(model.path).map_err(|e| failed("cannot read the model", &e))?;
     damage::apply(&check.damage, &mut bytes)
         .map_err(|e| failed("the damage does not fit the model", &e))?;
     let mut copy = tempfile::Builder::new()
@@ -35,7 +34,8 @@ pub(super) fn run(
     copy.write_all(&bytes).map_err(|e| failed("cannot write the damaged copy", &e))?;
     drop(bytes);
     engines.forget_subject();
-    let answer = engines.subject.open(&request(copy.path(), variant, CONTEXT));
+    let damaged = ModelFile { path: copy.path(), ..model };
+    let answer = engines.subject.open(&request(damaged, variant, CONTEXT));
     // The temporary name is noise, and differs from run to run.
     let shown =
         |text: &str| escape::text(&text.replace(&copy.path().display().to_string(), "model.gguf"));

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bitnet_engine::load_error;
+use bitnet_engine::model::ModelError;
 
-use super::engines::Engines;
+use super::engines::{Engines, ModelFile};
 use super::outcome::{Cause, Obstacle, Outcome, Result};
 use super::references::reference_of;
 use super::{Project, metamorphic, parity, reject, tokenizer};
@@ -81,7 +82,13 @@ impl Runner {
                 Outcome::Ignored { reason }
             }
             Ok(Err(Obstacle::Load { path, why })) => {
-                let next = format!("parity fetch --verify --id {}", case.model);
+                let next = match &*why {
+                    ModelError::I2sLayout { likelier, .. } => format!(
+                        "write `i2s-layout = \"{likelier}\"` into the entry of '{}' in models.toml",
+                        case.model
+                    ),
+                    _ => format!("parity fetch --verify --id {}", case.model),
+                };
                 Outcome::failed(Cause::Load, load_error::text(&path, &why, &next))
             }
             Ok(Err(Obstacle::Error(what))) => {
@@ -138,27 +145,31 @@ impl Runner {
     fn attempt(&mut self, trial: &Trial) -> Result<Outcome> {
         let project = Arc::clone(&self.project);
         let (case, variant) = (project.case(trial), &trial.variant);
-        let model = project
+        let locked = project
             .lock
             .get(&case.model)
             .ok_or_else(|| Obstacle::Error(format!("models.toml has no '{}'", case.model)))?;
         // The reference before the model: one that is not here costs no download.
         let outcome = match &case.check {
             Check::Parity(check) => {
-                let (against, path) = (reference_of(case, trial)?, self.resolve(model)?);
-                parity::run(&mut self.engines, against, &path, case, check, variant)?
+                let (against, path) = (reference_of(case, trial)?, self.resolve(locked)?);
+                let model = ModelFile::of(locked, &path);
+                parity::run(&mut self.engines, against, model, case, check, variant)?
             }
             Check::Tokenizer(check) => {
-                let (against, path) = (reference_of(case, trial)?, self.resolve(model)?);
-                tokenizer::run(&mut self.engines, against, &path, case, check, variant)?
+                let (against, path) = (reference_of(case, trial)?, self.resolve(locked)?);
+                let model = ModelFile::of(locked, &path);
+                tokenizer::run(&mut self.engines, against, model, case, check, variant)?
             }
             Check::Metamorphic(check) => {
-                let path = self.resolve(model)?;
-                metamorphic::run(&mut self.engines, &path, check, variant)?
+                let path = self.resolve(locked)?;
+                let model = ModelFile::of(locked, &path);
+                metamorphic::run(&mut self.engines, model, check, variant)?
             }
             Check::Reject(check) => {
-                let path = self.resolve(model)?;
-                reject::run(&mut self.engines, &path, check, variant)?
+                let path = self.resolve(locked)?;
+                let model = ModelFile::of(locked, &path);
+                reject::run(&mut self.engines, model, check, variant)?
             }
         };
         Ok(match &trial.reference {

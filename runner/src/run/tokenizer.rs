@@ -1,8 +1,6 @@
 //! A tokenizer case: text to ids and back, against a reference, exactly.
 
-use std::path::Path;
-
-use super::engines::{Engines, options, roomy_request};
+use super::engines::{Engines, ModelFile, options, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::parity::Tokens;
 use super::references::ReferenceProgram;
@@ -15,14 +13,14 @@ use crate::suite::{Case, Variant};
 pub(super) fn run(
     engines: &mut Engines,
     against: &'static ReferenceProgram,
-    path: &Path,
+    model: ModelFile<'_>,
     case: &Case,
     check: &Tokenizer,
     variant: &Variant,
 ) -> Result<Outcome> {
-    let facts = engines.facts(path, variant)?;
+    let facts = engines.facts(model, variant)?;
     // Tokenising computes no position.
-    let request = roomy_request(path, variant, 1, &facts)?;
+    let request = roomy_request(model, variant, 1, &facts)?;
     let (subject, reference, _) = engines.open_pair(against, &request, case.timeout)?;
     let options = options(check.special);
     // BOS is no text: the way back to the text is tried without it.

@@ -163,7 +163,7 @@ impl Double {
 /// The double's model with a vocabulary of `size`.
 pub fn model(size: usize) -> OpenRequest {
     let model = PathBuf::from(format!("{size}.gguf"));
-    OpenRequest { model, context: 4096, threads: 2, isa: None }
+    OpenRequest { threads: 2, ..OpenRequest::new(model, 4096) }
 }
 
 /// Any bit pattern, among them NaNs with payloads: one in 256 has an exponent of all ones.

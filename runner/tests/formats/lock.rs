@@ -31,6 +31,15 @@ fn the_lock_has_the_same_messages() {
             "^^^^^^^^^ `license` is missing in this model",
         ],
     );
+    let line = "license = \"MIT\"\ni2s-layout = \"amr\"";
+    says_only(
+        &lock("license = \"MIT\"", line),
+        &[
+            "error: `i2s-layout` is one of `x86`, `arm`, `four-rows`",
+            "--> models.toml:9:14",
+            "^^^^^ did you mean `arm`?",
+        ],
+    );
     for bad in ["4221B252", "../..", "%2e%2e", ""] {
         says_only(
             &lock("4221b252fdd5fd25e15847adfeb5ee88886506ba50b8a34548374492884c2162", bad),

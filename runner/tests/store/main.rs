@@ -13,6 +13,7 @@ mod space;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bitnet_engine::quant::i2_s::FileLayout;
 use bitnet_runner::manifest::Tier;
 use bitnet_runner::models::disk::{Disk, LocalDisk};
 use bitnet_runner::models::{
@@ -96,6 +97,7 @@ fn model(source: &Path, contents: &[u8]) -> LockedModel {
         license: "MIT".into(),
         terms: None,
         references: Vec::new(),
+        i2s_layout: FileLayout::default(),
         source: ModelSource::Url {
             url: format!("file://{}", source.display()),
             mirrors: Vec::new(),

@@ -79,7 +79,7 @@ impl<'w> Pair<'w> {
         let subject = read_tokenizer(file.metadata())?;
         write(theirs, &path);
         let mut reference = workers.take()?;
-        let request = OpenRequest { model: path, context: 64, threads: 1, isa: None };
+        let request = OpenRequest::new(path, 64);
         reference.open(&request)?;
         let ids = 0..subject.vocab_size() as u32;
         let tokens = ids.clone().map(|id| subject.piece(id).expect("an id").to_vec()).collect();
