@@ -60,10 +60,16 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
         ModelError::Gguf(error) => container(error),
         ModelError::Tokenizer(error) => vocabulary(error),
         ModelError::Architecture { .. } => [
-            "it is a model of another family (Llama, Qwen, Gemma, …), and this engine computes the \
+            "it is a model of another family (Gemma, Phi, Falcon, …), and this engine computes the \
              architectures named above only",
             "it is only a part: an adapter (LoRA), a projector (mmproj) or a draft model",
             "the converter wrote an architecture name of its own",
+        ],
+        ModelError::Unsupported { .. } => [
+            "the model is a variant of its architecture that this engine does not compute: experts, a \
+             sliding window, another scaling of RoPE",
+            "a newer converter wrote a key that the architecture did not have before",
+            "the key was written by hand to make another program do something",
         ],
         ModelError::TensorType { .. } | ModelError::Columns { .. } => UNSUPPORTED_TYPE,
         ModelError::Scale { .. } => [
@@ -275,6 +281,14 @@ error[E10]: cannot load the model 'a\\u{1b}[2J\\nb'
             (
                 ModelError::Architecture { found: "llama".into(), supported: "x".into() },
                 "a model of another family",
+            ),
+            (
+                ModelError::Unsupported {
+                    key: "x".into(),
+                    found: "8".into(),
+                    supported: "0".into(),
+                },
+                "a variant of its architecture",
             ),
             (ModelError::MissingTensor("x".into()), "a newer or another variant"),
             (ModelError::Scale { name: "x".into(), found: 0.0 }, "bytes of the file were changed"),

@@ -102,7 +102,7 @@ impl Session {
         let pool = ThreadPool::new(threads)?;
         Ok(Self {
             cache: KvCache::new(config, context)?,
-            rope: RopeTable::new(context, config.head_length, config.rope_base)?,
+            rope: RopeTable::new(config, model.rope_factors(), context)?,
             work: Workspace::new(model, context, CHUNK.min(context), pool.threads())?,
             pool,
             step_logits: zeros(config.vocab_size)?,

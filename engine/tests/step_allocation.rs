@@ -48,21 +48,24 @@ fn calls(work: impl FnOnce()) -> usize {
 #[test]
 fn a_step_allocates_nothing() {
     assert!(calls(|| drop(std::hint::black_box(vec![0u8; 100]))) > 0, "the allocator counts");
-    for (weights, embedding) in [
-        (WeightType::I2S, WeightType::Q6K),
-        (WeightType::I2S, WeightType::F16),
-        (WeightType::F16, WeightType::F16),
-        (WeightType::F32, WeightType::F32),
-        (WeightType::Bf16, WeightType::Q8_0),
-        (WeightType::Tq2_0, WeightType::Q4K),
+    for (architecture, weights, embedding) in [
+        (TINY.architecture, WeightType::I2S, WeightType::Q6K),
+        (TINY.architecture, WeightType::I2S, WeightType::F16),
+        (TINY.architecture, WeightType::F16, WeightType::F16),
+        (TINY.architecture, WeightType::F32, WeightType::F32),
+        (TINY.architecture, WeightType::Bf16, WeightType::Q8_0),
+        (TINY.architecture, WeightType::Tq2_0, WeightType::Q4K),
+        ("bitnet", WeightType::F16, WeightType::F16),
+        ("qwen2", WeightType::I2S, WeightType::F16),
+        ("qwen3", WeightType::F16, WeightType::F16),
     ] {
-        let spec = SynthSpec { weights, embedding, tied: false, ..TINY };
+        let spec = SynthSpec { architecture, weights, embedding, tied: false, ..TINY };
         let file = synthetic::open(&synthetic::bytes(&spec));
         for (isa, threads) in [(Isa::Scalar, 1), (Isa::best(), 1), (Isa::best(), 3)] {
             let model = synthetic::load(&file, Kernels::for_isa(isa).unwrap());
             let mut session =
                 Session::new(&model, 40, NonZeroUsize::new(threads).unwrap()).unwrap();
-            let what = format!("{weights}/{embedding}, {isa}, {threads} threads");
+            let what = format!("{architecture} {weights}/{embedding}, {isa}, {threads} threads");
             // A worker allocates while its thread starts, until it has done its first part.
             let first = calls(|| drop(session.step(0).map(<[f32]>::len)));
             assert!(first == 0 || threads > 1, "{what}: {first} by the first step");

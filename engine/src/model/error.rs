@@ -33,6 +33,16 @@ pub enum ModelError {
         /// What must hold.
         rule: String,
     },
+    /// A key asks for a computation that the engine does not have.
+    #[error("metadata key '{key}' is {found}, which is not computed; supported is {supported}")]
+    Unsupported {
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What is computed.
+        supported: String,
+    },
     /// A tensor that the architecture needs is not there.
     #[error(
         "tensor '{0}' is missing; the file is not a whole model of its architecture: fetch or \

@@ -1,20 +1,21 @@
 //! The forward pass: ids at positions to logits, one readable sequence of operations.
 //!
-//! The order of operations is bitnet.cpp's `build_bitnet_158` (names of tensors too); what other
-//! architectures do differently comes from [`Graph`](super::Graph). Nothing is sampled here.
+//! The order of operations is the reference's (`build_bitnet_158`, `build_llama` and their kin), and
+//! so are the names of tensors. Where architectures differ, [`Graph`](super::Graph) and the tensors
+//! that the file has decide. Nothing is sampled here.
 
 use std::ops::Range;
 
 use half::f16;
 
 use super::cache::KvCache;
-use super::config::Activation;
+use super::graph::Activation;
+use super::layers::{Layer, Linear};
 use super::linear::Activations;
 use super::loading::Model;
 use super::rope::RopeTable;
-use super::weights::Layer;
+use super::workspace::Workspace;
 use crate::kernels::Dispatch;
-use crate::memory::{OutOfMemory, zeros};
 use crate::threads::ThreadPool;
 
 /// Which positions' logits are computed.
@@ -47,69 +48,6 @@ pub struct Tensor<'a> {
 pub trait Tap {
     /// Looks at one tensor; copies it where it is wanted.
     fn tensor(&mut self, tensor: Tensor<'_>);
-}
-
-/// Buffers for chunks of up to [`Workspace::chunk`] positions; allocated once a session.
-pub(crate) struct Workspace {
-    x: Vec<f32>,
-    normed: Vec<f32>,
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    attended: Vec<f32>,
-    projected: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    activations: Activations,
-    attention: Vec<AttentionScratch>,
-    /// The model's kernels, and how often each was used.
-    pub(crate) dispatch: Dispatch,
-    /// Positions of one chunk.
-    pub(crate) chunk: usize,
-}
-
-/// One thread's scores of one query against all positions.
-struct AttentionScratch {
-    scores: Vec<f32>,
-    weights: Vec<f16>,
-    /// One value of a head at all positions, without what later positions of the chunk have.
-    seen: Vec<f16>,
-}
-
-impl Workspace {
-    /// # Errors
-    /// If the system has no memory for it.
-    pub(crate) fn new(
-        model: &Model,
-        context: usize,
-        chunk: usize,
-        threads: usize,
-    ) -> Result<Self, OutOfMemory> {
-        let config = model.config();
-        let (width, kv, ff) =
-            (config.embedding_length, config.kv_length(), config.feed_forward_length);
-        let padded = KvCache::padded(context);
-        let rows = |width: usize| zeros(chunk.saturating_mul(width));
-        let scratch = |_| {
-            let (scores, weights, seen) = (zeros(padded)?, zeros(padded)?, zeros(padded)?);
-            Ok(AttentionScratch { scores, weights, seen })
-        };
-        Ok(Self {
-            x: rows(width)?,
-            normed: rows(width.max(ff))?,
-            q: rows(width)?,
-            k: rows(kv)?,
-            v: rows(kv)?,
-            attended: rows(width)?,
-            projected: rows(width)?,
-            gate: rows(ff)?,
-            up: rows(ff)?,
-            activations: Activations::new(chunk, width.max(ff))?,
-            dispatch: Dispatch::new(model.kernels),
-            attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
-            chunk,
-        })
-    }
 }
 
 /// All that one chunk's computation touches.
@@ -178,44 +116,82 @@ impl Forward<'_> {
         first: usize,
     ) -> bool {
         let (config, at) = (self.model.config(), Some(index));
-        let (width, kv) = (config.embedding_length, config.kv_length());
-        let size = tokens * width;
+        let width = config.embedding_length;
+        let (query, kv) = (config.query_length(), config.kv_length());
+        let (size, queries, keys) = (tokens * width, tokens * query, tokens * kv);
         self.norm_x(layer.attn_norm.get(), size);
         self.report("attn_norm", at, 0, width, |work| &work.normed[..size]);
 
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..size];
-        work.activations.prepare(pool, &mut work.dispatch, x, &layer.attn_q);
-        let mut prepared = &layer.attn_q;
-        for (matrix, out) in [
+        let mut prepared = &layer.attn_q.matrix;
+        work.activations.prepare(pool, &mut work.dispatch, x, prepared);
+        for (linear, out) in [
             (&layer.attn_q, &mut work.q),
             (&layer.attn_k, &mut work.k),
             (&layer.attn_v, &mut work.v),
         ] {
-            if !matrix.same_activations(prepared) {
-                work.activations.prepare(pool, &mut work.dispatch, x, matrix);
-                prepared = matrix;
+            if !linear.matrix.same_activations(prepared) {
+                prepared = &linear.matrix;
+                work.activations.prepare(pool, &mut work.dispatch, x, prepared);
             }
-            work.activations.multiply(pool, &mut work.dispatch, x, matrix, out);
+            multiply(&work.activations, pool, &mut work.dispatch, x, linear, out);
         }
-        self.report("Qcur", at, 0, width, |work| &work.q[..size]);
-        self.report("Kcur", at, 0, kv, |work| &work.k[..tokens * kv]);
-        self.report("Vcur", at, 0, kv, |work| &work.v[..tokens * kv]);
+        self.report("Qcur", at, 0, query, |work| &work.q[..queries]);
+        self.report("Kcur", at, 0, kv, |work| &work.k[..keys]);
+        self.report("Vcur", at, 0, kv, |work| &work.v[..keys]);
 
+        let work = &mut *self.work;
+        add_bias(&mut work.dispatch, &layer.attn_q, &mut work.q[..queries]);
+        add_bias(&mut work.dispatch, &layer.attn_k, &mut work.k[..keys]);
+        add_bias(&mut work.dispatch, &layer.attn_v, &mut work.v[..keys]);
+        let biased = |linear: &Linear| usize::from(linear.bias.is_some());
+        let again = [&layer.attn_q, &layer.attn_k, &layer.attn_v].map(biased);
+        if again[0] > 0 {
+            self.report("Qcur", at, 1, query, |work| &work.q[..queries]);
+        }
+        if again[1] > 0 {
+            self.report("Kcur", at, 1, kv, |work| &work.k[..keys]);
+        }
+        if again[2] > 0 {
+            self.report("Vcur", at, 1, kv, |work| &work.v[..keys]);
+        }
+        self.norm_heads(layer, index, tokens);
         let finite = self.rotate_and_store(index, tokens, first);
-        self.report("Qcur", at, 1, width, |work| &work.q[..size]);
-        self.report("Kcur", at, 1, kv, |work| &work.k[..tokens * kv]);
+        self.report("Qcur", at, 1 + again[0], query, |work| &work.q[..queries]);
+        self.report("Kcur", at, 1 + again[1], kv, |work| &work.k[..keys]);
         finite
+    }
+
+    /// Norms every query and key head, where the architecture does.
+    fn norm_heads(&mut self, layer: &Layer, index: usize, tokens: usize) {
+        let (config, at) = (self.model.config(), Some(index));
+        let (query, kv) = (config.query_length(), config.kv_length());
+        let work = &mut *self.work;
+        for (weights, x) in [
+            (&layer.attn_q_norm, &mut work.q[..tokens * query]),
+            (&layer.attn_k_norm, &mut work.k[..tokens * kv]),
+        ] {
+            let Some(weights) = weights else { continue };
+            let unnormed = &mut work.normed[..x.len()];
+            unnormed.copy_from_slice(x);
+            norm(self.pool, &mut work.dispatch, self.model, weights.get(), unnormed, x);
+        }
+        if config.graph.qk_norms {
+            self.report("Qcur_normed", at, 0, query, |work| &work.q[..tokens * query]);
+            self.report("Kcur_normed", at, 0, kv, |work| &work.k[..tokens * kv]);
+        }
     }
 
     fn rotate_and_store(&mut self, layer: usize, tokens: usize, first: usize) -> bool {
         let config = self.model.config();
-        let (width, kv, head) = (config.embedding_length, config.kv_length(), config.head_length);
+        let (query, kv) = (config.query_length(), config.kv_length());
+        let head = config.head_length;
         let work = &mut *self.work;
         let mut finite = true;
         for token in 0..tokens {
             let position = first + token;
-            let q = &mut work.q[token * width..][..width];
+            let q = &mut work.q[token * query..][..query];
             let k = &mut work.k[token * kv..][..kv];
             for head in q.chunks_exact_mut(head).chain(k.chunks_exact_mut(head)) {
                 self.rope.rotate(head, position, config.graph.rope);
@@ -227,29 +203,27 @@ impl Forward<'_> {
 
     /// From what attention gives to the residual stream.
     fn attention_output(&mut self, layer: &Layer, index: usize, tokens: usize) {
-        let (width, at) = (self.model.config().embedding_length, Some(index));
-        let size = tokens * width;
-        self.report("kqv_out", at, 0, width, |work| &work.attended[..size]);
+        let (config, at) = (self.model.config(), Some(index));
+        let (names, width, query) =
+            (config.graph.names, config.embedding_length, config.query_length());
+        let (size, attended) = (tokens * width, tokens * query);
+        self.report(names.attended, at, 0, query, |work| &work.attended[..attended]);
         if let Some(weights) = &layer.attn_sub_norm {
             let work = &mut *self.work;
-            let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..size]);
+            let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..attended]);
             norm(self.pool, dispatch, self.model, weights.get(), &work.attended, out);
-            self.report("attn_sub_norm", at, 0, width, |work| &work.normed[..size]);
-        } else {
-            let work = &mut *self.work;
-            work.normed[..size].copy_from_slice(&work.attended[..size]);
+            self.report("attn_sub_norm", at, 0, query, |work| &work.normed[..attended]);
         }
         let (work, pool) = (&mut *self.work, &mut *self.pool);
-        let x = &work.normed[..size];
-        work.activations.prepare(pool, &mut work.dispatch, x, &layer.attn_output);
-        work.activations.multiply(
-            pool,
-            &mut work.dispatch,
-            x,
-            &layer.attn_output,
-            &mut work.projected,
-        );
-        self.report("attn_o_out", at, 0, width, |work| &work.projected[..size]);
+        let (linear, out) = (&layer.attn_output, &mut work.projected);
+        let x = match &layer.attn_sub_norm {
+            Some(_) => &work.normed[..attended],
+            None => &work.attended[..attended],
+        };
+        work.activations.prepare(pool, &mut work.dispatch, x, &linear.matrix);
+        multiply(&work.activations, pool, &mut work.dispatch, x, linear, out);
+        add_bias(&mut work.dispatch, linear, &mut out[..size]);
+        self.report(names.attention, at, 0, width, |work| &work.projected[..size]);
         let work = &mut *self.work;
         work.dispatch.add()(&mut work.x[..size], &work.projected[..size]);
         self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
@@ -303,18 +277,20 @@ impl Forward<'_> {
     fn feed_forward_block(&mut self, layer: &Layer, index: usize, tokens: usize) {
         let config = self.model.config();
         let (width, ff, at) = (config.embedding_length, config.feed_forward_length, Some(index));
-        let (size, wide) = (tokens * width, tokens * ff);
+        let (size, wide, names) = (tokens * width, tokens * ff, config.graph.names);
         self.norm_x(layer.ffn_norm.get(), size);
         self.report("ffn_norm", at, 0, width, |work| &work.normed[..size]);
 
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..size];
-        work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_up);
-        work.activations.multiply(pool, &mut work.dispatch, x, &layer.ffn_up, &mut work.up);
-        if !layer.ffn_gate.same_activations(&layer.ffn_up) {
-            work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_gate);
+        work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_up.matrix);
+        multiply(&work.activations, pool, &mut work.dispatch, x, &layer.ffn_up, &mut work.up);
+        if !layer.ffn_gate.matrix.same_activations(&layer.ffn_up.matrix) {
+            work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_gate.matrix);
         }
-        work.activations.multiply(pool, &mut work.dispatch, x, &layer.ffn_gate, &mut work.gate);
+        multiply(&work.activations, pool, &mut work.dispatch, x, &layer.ffn_gate, &mut work.gate);
+        add_bias(&mut work.dispatch, &layer.ffn_up, &mut work.up[..wide]);
+        add_bias(&mut work.dispatch, &layer.ffn_gate, &mut work.gate[..wide]);
         self.report("ffn_up", at, 0, ff, |work| &work.up[..wide]);
         self.report("ffn_gate", at, 0, ff, |work| &work.gate[..wide]);
 
@@ -327,27 +303,23 @@ impl Forward<'_> {
         for (gate, up) in gate.chunks_exact_mut(ff).zip(up.chunks_exact(ff)) {
             activate(gate, up);
         }
-        self.report("ffn_out", at, 0, ff, |work| &work.gate[..wide]);
+        self.report(names.gated, at, 0, ff, |work| &work.gate[..wide]);
         if let Some(weights) = &layer.ffn_sub_norm {
             let work = &mut *self.work;
             let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..wide]);
             norm(self.pool, dispatch, self.model, weights.get(), &work.gate, out);
             self.report("ffn_sub_norm", at, 0, ff, |work| &work.normed[..wide]);
-        } else {
-            let work = &mut *self.work;
-            work.normed[..wide].copy_from_slice(&work.gate[..wide]);
         }
         let (work, pool) = (&mut *self.work, &mut *self.pool);
-        let x = &work.normed[..wide];
-        work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_down);
-        work.activations.multiply(
-            pool,
-            &mut work.dispatch,
-            x,
-            &layer.ffn_down,
-            &mut work.projected,
-        );
-        self.report("ffn_down", at, 0, width, |work| &work.projected[..size]);
+        let (linear, out) = (&layer.ffn_down, &mut work.projected);
+        let x = match &layer.ffn_sub_norm {
+            Some(_) => &work.normed[..wide],
+            None => &work.gate[..wide],
+        };
+        work.activations.prepare(pool, &mut work.dispatch, x, &linear.matrix);
+        multiply(&work.activations, pool, &mut work.dispatch, x, linear, out);
+        add_bias(&mut work.dispatch, linear, &mut out[..size]);
+        self.report(names.feed_forward, at, 0, width, |work| &work.projected[..size]);
         let work = &mut *self.work;
         work.dispatch.add()(&mut work.x[..size], &work.projected[..size]);
         self.report("l_out", at, 0, width, |work| &work.x[..size]);
@@ -406,4 +378,31 @@ fn norm(
     pool.for_each_row_alone(out, width, |row, out| {
         rms_norm(&x[row * width..][..width], weight, eps, out);
     });
+}
+
+/// The rows of `x`, which were prepared for its matrix, times a linear layer: scaled, without bias.
+fn multiply(
+    activations: &Activations,
+    pool: &mut ThreadPool,
+    dispatch: &mut Dispatch,
+    x: &[f32],
+    linear: &Linear,
+    out: &mut [f32],
+) {
+    activations.multiply(pool, dispatch, x, &linear.matrix, out);
+    if let Some(scale) = linear.scale {
+        let size = x.len() / linear.matrix.columns * linear.matrix.rows;
+        for value in &mut out[..size] {
+            *value *= scale;
+        }
+    }
+}
+
+/// Adds a linear layer's bias, where it has one, to each row of `out`.
+fn add_bias(dispatch: &mut Dispatch, linear: &Linear, out: &mut [f32]) {
+    let Some(bias) = &linear.bias else { return };
+    let (bias, add) = (bias.get(), dispatch.add());
+    for row in out.chunks_exact_mut(bias.len()) {
+        add(row, bias);
+    }
 }

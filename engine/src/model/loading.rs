@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::error::ModelError;
+use super::layers::Weights;
 use super::layout;
-use super::weights::{Layer, TensorReader, Weights};
+use super::weights::{TensorReader, Values};
 use crate::gguf::{GgufFile, Metadata, Name};
 use crate::kernels::Kernels;
 use crate::quant::i2_s::FileLayout;
@@ -67,9 +68,8 @@ impl Model {
     /// vocabulary is unusable, or the weights contradict `options`.
     ///
     /// # Panics
-    /// If `config` was changed so that its lengths do not fit together: `head_length` · `head_count`
-    /// must be `embedding_length`, `head_count_kv` must divide `head_count`, `head_length` must be
-    /// even, and no length 0.
+    /// If `config` was changed so that its lengths do not fit together: `head_count_kv` must divide
+    /// `head_count`, `head_length` must be even, and no length 0.
     pub fn load_with(
         file: &Arc<GgufFile>,
         config: Config,
@@ -80,7 +80,7 @@ impl Model {
         let tokenizer = read_tokenizer(file.metadata())?;
         let (i2_s, used) = (options.i2_s, vec![false; file.tensors().len()]);
         let mut reader = TensorReader { file, kernels, i2_s, used };
-        let weights = weights(&mut reader, &config)?;
+        let weights = Weights::read(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
             let name = Name::new(file.tensors()[index].name.as_bytes());
             return Err(ModelError::UnknownTensor(name));
@@ -113,49 +113,15 @@ impl Model {
         self.kernels
     }
 
+    /// What each of RoPE's frequencies is divided by, where the file says so.
+    pub(crate) fn rope_factors(&self) -> Option<&[f32]> {
+        self.weights.rope_factors.as_ref().map(Values::get)
+    }
+
     /// What is unusual about the file without making it unusable.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
-}
-
-fn weights(reader: &mut TensorReader<'_>, config: &Config) -> Result<Weights, ModelError> {
-    let (width, kv, ff) = (config.embedding_length, config.kv_length(), config.feed_forward_length);
-    let token_embd = reader.table("token_embd.weight", config.vocab_size, width)?;
-    let mut layers = Vec::with_capacity(config.block_count);
-    for i in 0..config.block_count {
-        let name = |part: &str| format!("blk.{i}.{part}.weight");
-        let mut sub_norm = |part: &str, length| -> Result<_, ModelError> {
-            // Where the graph is told to do without, the tensor still belongs to the file.
-            let weights = match reader.has(&name(part)) || config.graph.sub_norms {
-                true => Some(reader.norm(&name(part), length)?),
-                false => None,
-            };
-            Ok(weights.filter(|_| config.graph.sub_norms))
-        };
-        let attn_sub_norm = sub_norm("attn_sub_norm", width)?;
-        let ffn_sub_norm = sub_norm("ffn_sub_norm", ff)?;
-        layers.push(Layer {
-            attn_norm: reader.norm(&name("attn_norm"), width)?,
-            attn_q: reader.matrix(&name("attn_q"), width, width)?,
-            attn_k: reader.matrix(&name("attn_k"), kv, width)?,
-            attn_v: reader.matrix(&name("attn_v"), kv, width)?,
-            attn_sub_norm,
-            attn_output: reader.matrix(&name("attn_output"), width, width)?,
-            ffn_norm: reader.norm(&name("ffn_norm"), width)?,
-            ffn_gate: reader.matrix(&name("ffn_gate"), ff, width)?,
-            ffn_up: reader.matrix(&name("ffn_up"), ff, width)?,
-            ffn_sub_norm,
-            ffn_down: reader.matrix(&name("ffn_down"), width, ff)?,
-        });
-    }
-    let output_norm = reader.norm("output_norm.weight", width)?;
-    // Absent means tied; present but wrong is an error, never a reason to fall back on the tie.
-    let output = match reader.has("output.weight") {
-        true => Some(reader.table("output.weight", config.vocab_size, width)?),
-        false => None,
-    };
-    Ok(Weights { token_embd, layers, output_norm, output })
 }
 
 /// The vocabulary of a file, of whatever architecture, without its weights.
@@ -279,7 +245,7 @@ mod tests {
     fn lengths_that_do_not_fit_together_are_no_config() {
         let file = open(&bytes());
         let config = Config::from_file(&file).expect("good hyper-parameters");
-        let config = Config { head_length: config.head_length / 2, ..config };
+        let config = Config { head_length: config.head_length - 1, ..config };
         drop(Model::load(&file, config, Kernels::best()));
     }
 }

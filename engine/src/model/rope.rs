@@ -1,7 +1,35 @@
 //! Rotary position embedding: tables of angles, and the rotation of one head.
 
-use super::config::RopeStyle;
+use std::f32::consts::PI;
+
+use super::config::Config;
+use super::graph::RopeStyle;
 use crate::memory::{OutOfMemory, zeros};
+
+/// Turns within the first training's context above which YaRN leaves a frequency as it is, and below
+/// which it stretches it wholly.
+const YARN_FAST: f32 = 32.0;
+const YARN_SLOW: f32 = 1.0;
+
+/// How RoPE is stretched to a context beyond that of the first training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RopeScaling {
+    /// What angles are multiplied with: 1 / `rope.scaling.factor`.
+    pub frequency: f32,
+    /// What cos and sin are multiplied with, beside YaRN's own correction.
+    pub magnitude: f32,
+    /// With YaRN, which stretches slow frequencies only, the positions of the first training.
+    pub yarn_context: Option<usize>,
+}
+
+/// One frequency.
+#[derive(Debug)]
+struct Pair {
+    /// Divides the angle.
+    factor: f32,
+    /// Share of the angle that is not stretched.
+    kept: f32,
+}
 
 /// cos and sin of the angles of every position that was reached.
 #[derive(Debug)]
@@ -9,23 +37,49 @@ pub(crate) struct RopeTable {
     /// `half` pairs (cos, sin) for each position.
     angles: Vec<(f32, f32)>,
     half: usize,
+    pairs: Box<[Pair]>,
     /// What the angle is multiplied with from pair to pair.
     step: f32,
+    /// What stretched angles are multiplied with.
+    frequency: f32,
+    /// What cos and sin are multiplied with.
+    magnitude: f32,
     /// Positions whose angles are there.
     reached: usize,
 }
 
 impl RopeTable {
-    /// Room for positions `0..context` of heads of `head_length` values; [`RopeTable::reach`] fills
+    /// Room for positions `0..context` of the heads of `config`, whose frequencies are divided by
+    /// `factors` (half as many as a head has values) where there are any; [`RopeTable::reach`] fills
     /// it, so that a large context costs nothing before it is used.
     ///
     /// # Errors
     /// If the system has no memory for it.
-    pub(crate) fn new(context: usize, head_length: usize, base: f32) -> Result<Self, OutOfMemory> {
-        let half = head_length / 2;
-        let step = base.powf(-2.0 / head_length as f32);
-        let angles = zeros(context.saturating_mul(half))?;
-        Ok(Self { angles, half, step, reached: 0 })
+    pub(crate) fn new(
+        config: &Config,
+        factors: Option<&[f32]>,
+        context: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let (length, base, scaling) = (config.head_length, config.rope_base, config.rope_scaling);
+        let half = length / 2;
+        let kept = scaling.yarn_context.map(|trained| kept_shares(length, base, trained));
+        let pair = |k| Pair {
+            factor: factors.map_or(1.0, |factors| factors[k]),
+            kept: kept.as_ref().map_or(0.0, |kept| kept[k]),
+        };
+        let magnitude = match scaling.yarn_context {
+            Some(_) => scaling.magnitude * (1.0 + 0.1 * (1.0 / scaling.frequency).ln()),
+            None => scaling.magnitude,
+        };
+        Ok(Self {
+            angles: zeros(context.saturating_mul(half))?,
+            half,
+            pairs: (0..half).map(pair).collect(),
+            step: base.powf(-2.0 / length as f32),
+            frequency: scaling.frequency,
+            magnitude,
+            reached: 0,
+        })
     }
 
     /// Computes the angles of positions below `positions` that are not there yet.
@@ -36,8 +90,13 @@ impl RopeTable {
     pub(crate) fn reach(&mut self, positions: usize) {
         for position in self.reached..positions {
             let mut theta = position as f32;
-            for angle in &mut self.angles[position * self.half..][..self.half] {
-                *angle = (theta.cos(), theta.sin());
+            let angles = &mut self.angles[position * self.half..][..self.half];
+            for (angle, pair) in angles.iter_mut().zip(&self.pairs) {
+                let whole = theta / pair.factor;
+                let stretched = self.frequency * whole;
+                // Without YaRN this is `stretched`, to the bit.
+                let turn = stretched * (1.0 - pair.kept) + whole * pair.kept;
+                *angle = (turn.cos() * self.magnitude, turn.sin() * self.magnitude);
                 theta *= self.step;
             }
         }
@@ -59,29 +118,17 @@ impl RopeTable {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rotation_agrees_with_f64_in_both_styles() {
-        let mut table = RopeTable::new(40, 8, 10_000.0).expect("room for 40 positions");
-        table.reach(20);
-        table.reach(38);
-        let head: Vec<f32> = (0..8).map(|i| i as f32 - 3.5).collect();
-        for (style, pairs) in [
-            (RopeStyle::Neox, [(0, 4), (1, 5), (2, 6), (3, 7)]),
-            (RopeStyle::Norm, [(0, 1), (2, 3), (4, 5), (6, 7)]),
-        ] {
-            let mut ours = head.clone();
-            table.rotate(&mut ours, 37, style);
-            for (k, (i, j)) in pairs.into_iter().enumerate() {
-                let angle = 37.0 * 10_000f64.powf(-2.0 * k as f64 / 8.0);
-                let (a, b) = (f64::from(head[i]), f64::from(head[j]));
-                let truth = (a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos());
-                assert!((f64::from(ours[i]) - truth.0).abs() < 2e-5, "{style:?} {i}");
-                assert!((f64::from(ours[j]) - truth.1).abs() < 2e-5, "{style:?} {j}");
-            }
-        }
-    }
+/// The share of each frequency that YaRN leaves as it is, for heads of `length` values: 1 for the
+/// fast ones, 0 for the slow ones, a ramp between.
+fn kept_shares(length: usize, base: f32, trained: usize) -> Vec<f32> {
+    // The pair that makes so many turns within the first training's context.
+    let pair =
+        |turns: f32| length as f32 * (trained as f32 / (turns * 2.0 * PI)).ln() / (2.0 * base.ln());
+    let low = pair(YARN_FAST).floor().max(0.0);
+    let high = pair(YARN_SLOW).ceil().min((length - 1) as f32);
+    let share = |k: usize| {
+        let y = (k as f32 - low) / (high - low).max(0.001);
+        1.0 - y.clamp(0.0, 1.0)
+    };
+    (0..length / 2).map(share).collect()
 }

@@ -74,30 +74,6 @@ pub(crate) enum Form {
     Q8K,
 }
 
-/// One layer.
-pub(crate) struct Layer {
-    pub(crate) attn_norm: Values<f32>,
-    pub(crate) attn_q: Matrix,
-    pub(crate) attn_k: Matrix,
-    pub(crate) attn_v: Matrix,
-    pub(crate) attn_sub_norm: Option<Values<f32>>,
-    pub(crate) attn_output: Matrix,
-    pub(crate) ffn_norm: Values<f32>,
-    pub(crate) ffn_gate: Matrix,
-    pub(crate) ffn_up: Matrix,
-    pub(crate) ffn_sub_norm: Option<Values<f32>>,
-    pub(crate) ffn_down: Matrix,
-}
-
-/// All weights.
-pub(crate) struct Weights {
-    pub(crate) token_embd: Matrix,
-    pub(crate) layers: Vec<Layer>,
-    pub(crate) output_norm: Values<f32>,
-    /// The head, where it is not the embedding.
-    pub(crate) output: Option<Matrix>,
-}
-
 /// Takes tensors out of a file, remembering which ones were used.
 pub(crate) struct TensorReader<'a> {
     pub(crate) file: &'a Arc<GgufFile>,
@@ -133,12 +109,39 @@ impl TensorReader<'_> {
 
     /// A norm's weights: f32, as the reference requires them.
     pub(crate) fn norm(&mut self, name: &str, length: usize) -> Result<Values<f32>, ModelError> {
+        self.vector(name, length, "a norm")
+    }
+
+    /// What is added to a product: f32, as the reference requires it.
+    pub(crate) fn bias(&mut self, name: &str, length: usize) -> Result<Values<f32>, ModelError> {
+        self.vector(name, length, "a bias")
+    }
+
+    /// Factors: f32, finite and above 0.
+    pub(crate) fn positive(
+        &mut self,
+        name: &str,
+        length: usize,
+    ) -> Result<Values<f32>, ModelError> {
+        let values = self.vector(name, length, "a scale")?;
+        match values.get().iter().find(|v| !(v.is_finite() && **v > 0.0)) {
+            Some(&found) => Err(ModelError::Scale { name: name.to_owned(), found }),
+            None => Ok(values),
+        }
+    }
+
+    fn vector(
+        &mut self,
+        name: &str,
+        length: usize,
+        role: &'static str,
+    ) -> Result<Values<f32>, ModelError> {
         let (index, tensor_type) = self.find(name, &[length])?;
         if tensor_type != TensorType::F32 {
             return Err(ModelError::TensorType {
                 name: name.to_owned(),
                 found: tensor_type.name().to_owned(),
-                role: "a norm",
+                role,
                 supported: "F32",
             });
         }

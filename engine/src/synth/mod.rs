@@ -6,6 +6,7 @@
 //! model's.
 
 pub mod bpe_training;
+mod form;
 mod random;
 mod spec;
 mod vocabulary;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::form::{self, Form};
 use crate::gguf::TensorType;
+use crate::quant::i2_s;
 
 /// Why a spec names no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,11 +16,24 @@ pub struct SpecError {
     known: &'static str,
 }
 
-/// Named dimensions.
+/// Named dimensions, with what the file has beyond them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// 2 layers, a few hundred kB: for unit tests.
     Tiny,
+    /// [`Preset::Tiny`] with 4 heads of 100 values, which no block of a quantised type divides, and a
+    /// SentencePiece vocabulary: the shape of the first BitNet models.
+    TinyHeadsOf100,
+    /// [`Preset::Tiny`] with heads of 96 values, so that they are wider than the residual stream.
+    TinyWideHeads,
+    /// [`Preset::Tiny`] with a bias for every matrix that may have one.
+    TinyBiases,
+    /// [`Preset::Tiny`] with RoPE stretched by 4.
+    TinyLinearRope,
+    /// [`Preset::Tiny`] with RoPE stretched by 4 from 128 positions, by YaRN.
+    TinyYarn,
+    /// [`Preset::Tiny`] with a factor for each of RoPE's frequencies.
+    TinyRopeFactors,
     /// About 50 MB in I2_S: the official file's metadata shape, scaled down; for every CI run.
     CiLight,
     /// The dimensions of BitNet b1.58 2B-4T: 1.2 GB in I2_S.
@@ -75,7 +90,7 @@ const EMBEDDING_TYPES: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1
 /// A synthetic model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SynthSpec {
-    /// `bitnet-b1.58`, or its older name `bitnet-25`.
+    /// `general.architecture`.
     pub architecture: &'static str,
     /// Dimensions.
     pub preset: Preset,
@@ -102,43 +117,84 @@ impl SynthSpec {
         seed: u64,
     ) -> Result<Self, SpecError> {
         let (weights, embedding) = (weights.parse()?, embedding.parse()?);
-        let (architecture, preset) = (known_architecture(architecture)?, preset.parse()?);
-        let spec = Self { architecture, preset, weights, embedding, tied: true, seed };
+        let (form, preset) = (known_form(architecture)?, preset.parse()?);
+        let (architecture, tied) = (form.name, form.tied);
+        let spec = Self { architecture, preset, weights, embedding, tied, seed };
         spec.check()?;
         Ok(spec)
     }
 
     /// Refuses what the fields can say and no file can hold.
-    pub(super) fn check(&self) -> Result<(), SpecError> {
-        known_architecture(self.architecture)?;
-        if self.embedding == WeightType::I2S {
-            let (what, found) = ("type of the embedding", self.embedding.to_string());
-            return Err(SpecError { what, found, known: EMBEDDING_TYPES });
+    pub(super) fn check(&self) -> Result<&'static Form, SpecError> {
+        let refuse = |what, found: WeightType, known| {
+            Err(SpecError { what, found: found.to_string(), known })
+        };
+        let form = known_form(self.architecture)?;
+        let d = self.preset.dimensions();
+        let lacking = (d.biases && form.may_be_biased.is_empty())
+            || (d.rope == Rope::Factors && !form.may_have_factors)
+            || (d.query() != d.embedding && !form.may_have_wide_heads);
+        if lacking {
+            let found = format!("{} of {}", self.preset, form.name);
+            let known = "those of what its files can hold";
+            return Err(SpecError { what: "preset", found, known });
         }
-        Ok(())
+        if self.embedding == WeightType::I2S {
+            return refuse("type of the embedding", self.embedding, EMBEDDING_TYPES);
+        }
+        let whole = |t: WeightType, columns: usize| {
+            let fits = t.tensor_type().tensor_bytes(&[columns, 1]).is_ok();
+            fits && (t != WeightType::I2S || columns.is_multiple_of(i2_s::BLOCK))
+        };
+        let blocks = "types whose blocks divide the preset's rows";
+        if ![d.embedding, d.feed_forward, d.query()].iter().all(|n| whole(self.weights, *n)) {
+            return refuse("type of layer weights", self.weights, blocks);
+        }
+        if !whole(self.embedding, d.embedding) {
+            return refuse("type of the embedding", self.embedding, blocks);
+        }
+        Ok(form)
     }
 }
 
-fn known_architecture(name: &str) -> Result<&'static str, SpecError> {
-    ["bitnet-b1.58", "bitnet-25"].into_iter().find(|known| *known == name).ok_or_else(|| {
-        SpecError { what: "architecture", found: name.into(), known: "bitnet-b1.58, bitnet-25" }
+fn known_form(name: &str) -> Result<&'static Form, SpecError> {
+    form::find(name).ok_or_else(|| SpecError {
+        what: "architecture",
+        found: name.into(),
+        known: form::NAMES,
     })
 }
+
+const PRESETS: [(Preset, &str); 9] = [
+    (Preset::Tiny, "tiny"),
+    (Preset::TinyHeadsOf100, "tiny-heads-of-100"),
+    (Preset::TinyWideHeads, "tiny-wide-heads"),
+    (Preset::TinyBiases, "tiny-biases"),
+    (Preset::TinyLinearRope, "tiny-linear-rope"),
+    (Preset::TinyYarn, "tiny-yarn"),
+    (Preset::TinyRopeFactors, "tiny-rope-factors"),
+    (Preset::CiLight, "ci-light"),
+    (Preset::TwoB4T, "2b-4t"),
+];
 
 impl FromStr for Preset {
     type Err = SpecError;
 
     fn from_str(name: &str) -> Result<Self, SpecError> {
-        match name {
-            "tiny" => Ok(Preset::Tiny),
-            "ci-light" => Ok(Preset::CiLight),
-            "2b-4t" => Ok(Preset::TwoB4T),
-            _ => Err(SpecError {
-                what: "preset",
-                found: name.into(),
-                known: "tiny, ci-light, 2b-4t",
-            }),
-        }
+        let known = PRESETS.iter().find(|(_, known)| *known == name);
+        known.map(|(preset, _)| *preset).ok_or_else(|| SpecError {
+            what: "preset",
+            found: name.into(),
+            known: "tiny, tiny-heads-of-100, tiny-wide-heads, tiny-biases, tiny-linear-rope, \
+                    tiny-yarn, tiny-rope-factors, ci-light, 2b-4t",
+        })
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = PRESETS.iter().find(|(preset, _)| preset == self);
+        f.write_str(known.map_or("", |(_, name)| name))
     }
 }
 
@@ -172,6 +228,15 @@ impl WeightType {
     }
 }
 
+/// How a preset's file changes RoPE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rope {
+    Plain,
+    Linear,
+    Yarn,
+    Factors,
+}
+
 /// Numbers of a preset.
 pub(super) struct Dimensions {
     pub(super) layers: usize,
@@ -179,23 +244,61 @@ pub(super) struct Dimensions {
     pub(super) feed_forward: usize,
     pub(super) heads: usize,
     pub(super) kv_heads: usize,
-    /// Ids before the 256 special ones.
+    /// Values of a head.
+    pub(super) head: usize,
+    /// Ids before the 256 special ones, or pieces in a SentencePiece vocabulary.
     pub(super) ordinary_tokens: usize,
     pub(super) context: usize,
+    pub(super) rope: Rope,
+    /// Whether every matrix that may have a bias has one.
+    pub(super) biases: bool,
+    /// Whether the vocabulary is SentencePiece's.
+    pub(super) sentence_pieces: bool,
 }
+
+impl Dimensions {
+    /// Values of all query heads.
+    pub(super) fn query(&self) -> usize {
+        self.heads * self.head
+    }
+
+    /// Values of all key heads.
+    pub(super) fn key(&self) -> usize {
+        self.kv_heads * self.head
+    }
+}
+
+const TINY: Dimensions = Dimensions {
+    layers: 2,
+    embedding: 256,
+    feed_forward: 768,
+    heads: 4,
+    kv_heads: 2,
+    head: 64,
+    ordinary_tokens: 512,
+    context: 512,
+    rope: Rope::Plain,
+    biases: false,
+    sentence_pieces: false,
+};
 
 impl Preset {
     pub(super) fn dimensions(self) -> Dimensions {
         match self {
-            Preset::Tiny => Dimensions {
-                layers: 2,
-                embedding: 256,
-                feed_forward: 768,
-                heads: 4,
-                kv_heads: 2,
-                ordinary_tokens: 512,
-                context: 512,
+            Preset::Tiny => TINY,
+            // The feed-forward rows are no multiple of 32 either.
+            Preset::TinyHeadsOf100 => Dimensions {
+                embedding: 400,
+                feed_forward: 1080,
+                head: 100,
+                sentence_pieces: true,
+                ..TINY
             },
+            Preset::TinyWideHeads => Dimensions { head: 96, ..TINY },
+            Preset::TinyBiases => Dimensions { biases: true, ..TINY },
+            Preset::TinyLinearRope => Dimensions { rope: Rope::Linear, ..TINY },
+            Preset::TinyYarn => Dimensions { rope: Rope::Yarn, ..TINY },
+            Preset::TinyRopeFactors => Dimensions { rope: Rope::Factors, ..TINY },
             // Heads of 128 values and four query heads to a KV head, as in 2B-4T.
             Preset::CiLight => Dimensions {
                 layers: 6,
@@ -203,8 +306,10 @@ impl Preset {
                 feed_forward: 4096,
                 heads: 12,
                 kv_heads: 3,
+                head: 128,
                 ordinary_tokens: 3840,
                 context: 4096,
+                ..TINY
             },
             Preset::TwoB4T => Dimensions {
                 layers: 30,
@@ -212,8 +317,10 @@ impl Preset {
                 feed_forward: 6912,
                 heads: 20,
                 kv_heads: 5,
+                head: 128,
                 ordinary_tokens: 128_000,
                 context: 4096,
+                ..TINY
             },
         }
     }
@@ -240,9 +347,40 @@ mod tests {
              Q6_K, TQ1_0, TQ2_0"
         );
         assert_eq!(
-            refused(SynthSpec { architecture: "llama", ..good }),
-            "unknown architecture `llama`; known are bitnet-b1.58, bitnet-25"
+            refused(SynthSpec { architecture: "falcon", ..good }),
+            "unknown architecture `falcon`; known are bitnet-b1.58, bitnet-25, bitnet, llama, qwen2, \
+             qwen3"
         );
+        let heads = SynthSpec { preset: Preset::TinyHeadsOf100, ..good };
+        assert_eq!(
+            refused(heads),
+            "unknown type of layer weights `I2_S`; known are types whose blocks divide the preset's \
+             rows"
+        );
+        assert_eq!(
+            refused(SynthSpec { weights: WeightType::F16, ..heads }),
+            "unknown type of the embedding `Q6_K`; known are types whose blocks divide the preset's \
+             rows"
+        );
+        for (architecture, preset, found) in [
+            ("bitnet", Preset::TinyBiases, "tiny-biases of bitnet"),
+            ("qwen2", Preset::TinyRopeFactors, "tiny-rope-factors of qwen2"),
+            ("bitnet-25", Preset::TinyWideHeads, "tiny-wide-heads of bitnet-25"),
+        ] {
+            let truth =
+                format!("unknown preset `{found}`; known are those of what its files can hold");
+            assert_eq!(refused(SynthSpec { architecture, preset, ..good }), truth);
+        }
+    }
+
+    #[test]
+    fn every_preset_is_found_by_its_name() {
+        for (preset, name) in PRESETS {
+            assert_eq!((name.parse(), preset.to_string()), (Ok(preset), name.to_owned()));
+        }
+        let known = PRESETS.map(|(_, name)| name).join(", ");
+        let error = "huge".parse::<Preset>().expect_err("unknown").to_string();
+        assert_eq!(error, format!("unknown preset `huge`; known are {known}"));
     }
 
     #[test]

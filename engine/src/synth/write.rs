@@ -6,9 +6,10 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::bpe_training::TrainingError;
+use super::form::Form;
 use super::random::{BELL_DEVIATION, Stream, TERNARY_DENSITY};
-use super::spec::{Dimensions, SpecError, SynthSpec, WeightType};
-use super::vocabulary::vocabulary;
+use super::spec::{Dimensions, Rope, SpecError, SynthSpec, WeightType};
+use super::vocabulary::{sentence_pieces, vocabulary};
 use crate::gguf::{GgufWriter, TensorType, WriteError};
 use crate::quant::blocks::BlockType;
 use crate::quant::{i2_s, q6_k};
@@ -21,6 +22,8 @@ const ATTENTION_GAIN: f64 = std::f64::consts::SQRT_2;
 /// Gain of what each block adds to the residual stream. With a tied head, an embedding that weighs
 /// much in the stream makes the model repeat its last token.
 const RESIDUAL_GAIN: f64 = 2.0;
+/// Deviation of biases: enough that a missing one shows.
+const BIAS_DEVIATION: f32 = 0.25;
 /// Rows made together, by all cores.
 const ROWS_AT_ONCE: usize = 1024;
 
@@ -55,11 +58,11 @@ pub fn write_model(
     out: impl Write,
     progress: impl Fn(usize, usize) + Sync,
 ) -> Result<u64, SynthError> {
-    spec.check()?;
+    let form = spec.check()?;
     let d = spec.preset.dimensions();
     let mut writer = GgufWriter::new();
     let vocab_size = metadata(spec, &d, &mut writer)?;
-    let tensors = tensors(spec, &d, vocab_size);
+    let tensors = tensors(spec, form, &d, vocab_size);
     let (all, progress) = (tensors.len(), &progress);
     for (index, tensor) in tensors.into_iter().enumerate() {
         let (dims, tensor_type) = (tensor.dims(), tensor.tensor_type());
@@ -72,9 +75,13 @@ pub fn write_model(
     Ok(writer.write(io::BufWriter::with_capacity(1 << 20, out))?)
 }
 
-/// The 24 keys of the official 2B-4T file, in its order. As there, `tokenizer.ggml.pre` is absent.
+/// The 24 keys of the official 2B-4T file, in its order, and among them those that only some presets
+/// have. As there, `tokenizer.ggml.pre` is absent.
 fn metadata(spec: &SynthSpec, d: &Dimensions, w: &mut GgufWriter<'_>) -> Result<usize, SynthError> {
-    let vocabulary = vocabulary(d.ordinary_tokens)?;
+    let vocabulary = match d.sentence_pieces {
+        true => sentence_pieces(d.ordinary_tokens)?,
+        false => vocabulary(d.ordinary_tokens)?,
+    };
     let vocab_size = vocabulary.tokens.len();
     let key = |name: &str| format!("{}.{name}", spec.architecture);
     w.str("general.architecture", spec.architecture)?;
@@ -84,21 +91,36 @@ fn metadata(spec: &SynthSpec, d: &Dimensions, w: &mut GgufWriter<'_>) -> Result<
     w.u32(&key("embedding_length"), d.embedding as u32)?;
     w.u32(&key("block_count"), d.layers as u32)?;
     w.u32(&key("feed_forward_length"), d.feed_forward as u32)?;
-    w.u32(&key("rope.dimension_count"), (d.embedding / d.heads) as u32)?;
+    w.u32(&key("rope.dimension_count"), d.head as u32)?;
     w.u32(&key("attention.head_count"), d.heads as u32)?;
     w.u32(&key("attention.head_count_kv"), d.kv_heads as u32)?;
     w.bool("tokenizer.ggml.add_bos_token", true)?;
     w.f32(&key("attention.layer_norm_rms_epsilon"), 1e-5)?;
     w.f32(&key("rope.freq_base"), 500_000.0)?;
+    if d.query() != d.embedding {
+        w.u32(&key("attention.key_length"), d.head as u32)?;
+        w.u32(&key("attention.value_length"), d.head as u32)?;
+    }
+    if let Rope::Linear | Rope::Yarn = d.rope {
+        let name = if d.rope == Rope::Yarn { "yarn" } else { "linear" };
+        w.str(&key("rope.scaling.type"), name)?;
+        w.f32(&key("rope.scaling.factor"), 4.0)?;
+        w.u32(&key("rope.scaling.original_context_length"), (d.context / 4) as u32)?;
+    }
     w.u32("general.file_type", spec.weights.file_type())?;
-    w.str("tokenizer.ggml.model", "gpt2")?;
+    w.str("tokenizer.ggml.model", vocabulary.model)?;
     w.strings("tokenizer.ggml.tokens", &vocabulary.tokens)?;
-    w.array("tokenizer.ggml.scores", &vec![0f32; vocab_size])?;
+    w.array("tokenizer.ggml.scores", &vocabulary.scores)?;
     w.array("tokenizer.ggml.token_type", &vocabulary.token_types)?;
-    w.strings("tokenizer.ggml.merges", &vocabulary.merges)?;
+    if let Some(merges) = &vocabulary.merges {
+        w.strings("tokenizer.ggml.merges", merges)?;
+    }
     w.u32("tokenizer.ggml.bos_token_id", vocabulary.bos)?;
     w.u32("tokenizer.ggml.eos_token_id", vocabulary.eos)?;
     w.u32("tokenizer.ggml.padding_token_id", vocabulary.eos)?;
+    if let Some(unknown) = vocabulary.unknown {
+        w.u32("tokenizer.ggml.unknown_token_id", unknown)?;
+    }
     w.str("tokenizer.chat_template", CHAT_TEMPLATE)?;
     w.u32("general.quantization_version", 2)?;
     Ok(vocab_size)
@@ -115,41 +137,65 @@ struct Tensor {
 enum Kind {
     /// Around 1, deviation 0.1, f32.
     Norm,
+    /// Normal values of this deviation, f32.
+    Bias(f32),
+    /// What RoPE's frequencies are divided by, from 1 to 8, f32.
+    Factors,
     /// Normal values of this deviation.
     Table(WeightType, f32),
     /// Ternary values; the product's deviation is this gain times the input's.
     Ternary(WeightType, f64),
+    /// Ternary values whose factor is in a tensor of its own.
+    PlainTernary(WeightType),
+    /// That factor: the gain, and the matrix's columns.
+    Scale(f64, usize),
 }
 
-fn tensors(spec: &SynthSpec, d: &Dimensions, vocab_size: usize) -> Vec<Tensor> {
-    let (width, ff, kv) = (d.embedding, d.feed_forward, d.embedding / d.heads * d.kv_heads);
-    let matrix = |name: String, rows, columns, gain| Tensor {
-        name,
-        rows,
-        columns,
-        kind: Kind::Ternary(spec.weights, gain),
-    };
-    let norm = |name: String, columns| Tensor { name, rows: 1, columns, kind: Kind::Norm };
+fn tensors(spec: &SynthSpec, form: &Form, d: &Dimensions, vocab_size: usize) -> Vec<Tensor> {
+    let (width, ff, query, key) = (d.embedding, d.feed_forward, d.query(), d.key());
+    let vector = |name: String, columns, kind| Tensor { name, rows: 1, columns, kind };
+    let norm = |name: String, columns| vector(name, columns, Kind::Norm);
     let table = |name: &str| {
         let kind = Kind::Table(spec.embedding, LOGIT_DEVIATION / (width as f32).sqrt());
         Tensor { name: name.into(), rows: vocab_size, columns: width, kind }
     };
+    // I2_S has its factor behind the codes.
+    let beside = form.scales && spec.weights != WeightType::I2S;
     let mut all = vec![table("token_embd.weight")];
+    if d.rope == Rope::Factors {
+        all.push(vector("rope_freqs.weight".into(), d.head / 2, Kind::Factors));
+    }
     for i in 0..d.layers {
         let name = |part: &str| format!("blk.{i}.{part}.weight");
-        all.extend([
-            norm(name("attn_norm"), width),
-            matrix(name("ffn_down"), width, ff, RESIDUAL_GAIN),
-            norm(name("ffn_sub_norm"), ff),
-            matrix(name("ffn_gate"), ff, width, 1.0),
-            matrix(name("ffn_up"), ff, width, 1.0),
-            norm(name("ffn_norm"), width),
-            norm(name("attn_sub_norm"), width),
-            matrix(name("attn_k"), kv, width, ATTENTION_GAIN),
-            matrix(name("attn_output"), width, width, RESIDUAL_GAIN),
-            matrix(name("attn_q"), width, width, ATTENTION_GAIN),
-            matrix(name("attn_v"), kv, width, 1.0),
-        ]);
+        let linear = |part: &str, rows, columns, gain| {
+            let kind = match beside {
+                true => Kind::PlainTernary(spec.weights),
+                false => Kind::Ternary(spec.weights, gain),
+            };
+            let matrix = Tensor { name: name(part), rows, columns, kind };
+            let scale = Kind::Scale(gain, columns);
+            let scale = beside.then(|| vector(format!("blk.{i}.{part}.scale"), 1, scale));
+            let biased =
+                form.biased.contains(&part) || (d.biases && form.may_be_biased.contains(&part));
+            let bias = Kind::Bias(BIAS_DEVIATION);
+            let bias = biased.then(|| vector(format!("blk.{i}.{part}.bias"), rows, bias));
+            [Some(matrix), scale, bias].into_iter().flatten()
+        };
+        let sub_norm = |part, columns| form.sub_norms.then(|| norm(name(part), columns));
+        let head_norm = |part| form.head_norms.then(|| norm(name(part), d.head));
+        all.push(norm(name("attn_norm"), width));
+        all.extend(linear("ffn_down", width, ff, RESIDUAL_GAIN));
+        all.extend(sub_norm("ffn_sub_norm", ff));
+        all.extend(linear("ffn_gate", ff, width, 1.0));
+        all.extend(linear("ffn_up", ff, width, 1.0));
+        all.push(norm(name("ffn_norm"), width));
+        all.extend(sub_norm("attn_sub_norm", query));
+        all.extend(linear("attn_k", key, width, ATTENTION_GAIN));
+        all.extend(head_norm("attn_k_norm"));
+        all.extend(linear("attn_output", width, query, RESIDUAL_GAIN));
+        all.extend(linear("attn_q", query, width, ATTENTION_GAIN));
+        all.extend(head_norm("attn_q_norm"));
+        all.extend(linear("attn_v", key, width, 1.0));
     }
     all.push(norm("output_norm.weight".into(), width));
     if !spec.tied {
@@ -161,15 +207,17 @@ fn tensors(spec: &SynthSpec, d: &Dimensions, vocab_size: usize) -> Vec<Tensor> {
 impl Tensor {
     fn dims(&self) -> Vec<usize> {
         match self.kind {
-            Kind::Norm => vec![self.columns],
-            _ => vec![self.columns, self.rows],
+            Kind::Norm | Kind::Bias(_) | Kind::Factors | Kind::Scale(..) => vec![self.columns],
+            Kind::Table(..) | Kind::Ternary(..) | Kind::PlainTernary(_) => {
+                vec![self.columns, self.rows]
+            }
         }
     }
 
     fn tensor_type(&self) -> TensorType {
         match self.kind {
-            Kind::Norm => TensorType::F32,
-            Kind::Table(t, _) | Kind::Ternary(t, _) => t.tensor_type(),
+            Kind::Norm | Kind::Bias(_) | Kind::Factors | Kind::Scale(..) => TensorType::F32,
+            Kind::Table(t, _) | Kind::Ternary(t, _) | Kind::PlainTernary(t) => t.tensor_type(),
         }
     }
 
@@ -192,10 +240,14 @@ impl Tensor {
     /// Scale of a ternary matrix: within ±10 % of what gives the product the wanted deviation, and
     /// exact in f16, so that every type holds the same weights.
     fn scale(&self, seed: u64) -> f32 {
-        let Kind::Ternary(_, gain) = self.kind else { return 1.0 };
+        let (gain, columns) = match self.kind {
+            Kind::Ternary(_, gain) => (gain, self.columns),
+            Kind::Scale(gain, columns) => (gain, columns),
+            _ => return 1.0,
+        };
         let spread =
             f64::from(Stream::new(seed, &self.name, self.rows).next() as u32) / 2f64.powi(32);
-        let scale = gain * (0.9 + 0.2 * spread) / (TERNARY_DENSITY * self.columns as f64).sqrt();
+        let scale = gain * (0.9 + 0.2 * spread) / (TERNARY_DENSITY * columns as f64).sqrt();
         f16::from_f64(scale).to_f32()
     }
 
@@ -208,7 +260,14 @@ impl Tensor {
         match self.kind {
             Kind::Norm => encode(&normal(1.0, 0.1), WeightType::F32),
             Kind::Table(t, deviation) => encode(&normal(0.0, deviation), t),
-            Kind::Ternary(t, _) => {
+            Kind::Bias(deviation) => encode(&normal(0.0, deviation), WeightType::F32),
+            Kind::Factors => {
+                let step = 7.0 / (self.columns - 1) as f32;
+                let factors: Vec<f32> = (0..self.columns).map(|k| 1.0 + step * k as f32).collect();
+                encode(&factors, WeightType::F32)
+            }
+            Kind::Scale(..) => encode(&[scale], WeightType::F32),
+            Kind::Ternary(t, _) | Kind::PlainTernary(t) => {
                 let mut weights = vec![0; self.columns];
                 stream.ternary(&mut weights);
                 if t == WeightType::I2S {

@@ -22,7 +22,7 @@ pub use source::{SpecialIds, VocabularySource};
 pub use stream::StreamDecoder;
 pub use vocabulary::{TokenType, VocabularyKind};
 
-pub(crate) use byte_alphabet::byte_to_char;
+pub(crate) use byte_alphabet::{byte_to_char, char_to_byte};
 pub(crate) use pre_tokenizer::PreTokenizer;
 
 /// Every value of `tokenizer.ggml.pre` that byte-level BPE is known to be split by.

@@ -19,23 +19,23 @@ fn key_fault(key: &str, fault: &str) -> Refusal {
     ("Gguf", format!("FILE: {place}metadata key '{key}' {fault}"))
 }
 
-fn missing(name: &str) -> Refusal {
+pub fn missing(name: &str) -> Refusal {
     let next = "the file is not a whole model of its architecture: fetch or convert it again";
     ("MissingTensor", format!("tensor '{name}' is missing; {next}"))
 }
 
-fn superfluous(name: &str) -> Refusal {
+pub fn superfluous(name: &str) -> Refusal {
     let what = "not part of a model with this architecture and these hyper-parameters";
     let words = format!("tensor '{name}' is {what}; ignoring it would give wrong results: {AGAIN}");
     ("UnknownTensor", words)
 }
 
-fn shape(name: &str, found: &[usize], wanted: &[usize]) -> Refusal {
+pub fn shape(name: &str, found: &[usize], wanted: &[usize]) -> Refusal {
     let asked = format!("but the hyper-parameters ask for {wanted:?}");
     ("Shape", format!("tensor '{name}' has shape {found:?}, {asked}; {AGAIN}"))
 }
 
-fn wrong_type(name: &str, found: &str, must: &str) -> Refusal {
+pub fn wrong_type(name: &str, found: &str, must: &str) -> Refusal {
     let words =
         format!("tensor '{name}' is of type {found}, but {must}; convert the model to that");
     ("TensorType", words)
@@ -157,13 +157,14 @@ fn unknown_architectures() {
     let named =
         |name: &'static str| key("general.architecture", move |w, k| w.str(k, name).map(drop));
     let unknown = |shown: &str| {
-        let words = "is not supported; supported are bitnet-b1.58, bitnet-25";
+        let words = "is not supported; supported are bitnet-b1.58, bitnet-25, bitnet, llama, qwen2, \
+                     qwen3";
         ("Architecture", format!("architecture '{shown}' {words}"))
     };
     check(
         &TINY,
         [
-            (named("llama"), unknown("llama")),
+            (named("falcon"), unknown("falcon")),
             (named("\u{1b}[31m"), unknown("\\u{1b}[31m")),
             (named(""), unknown("")),
         ],
@@ -178,14 +179,14 @@ fn g14_tensors_missing_superfluous_or_misshapen() {
     assert_eq!(names.len(), 24);
     check(&TINY, names.map(|name| (no_tensor(name), missing(name))));
 
-    let bias = "blk.0.attn_q.bias";
+    let bias = "blk.0.ffn_up.bias";
     let (embd, down) = ("token_embd.weight", "blk.1.ffn_down.weight");
     check(
         &TINY,
         [
             (number("block_count", 3), missing("blk.2.attn_sub_norm.weight")),
             (number("block_count", 1), superfluous("blk.1.attn_norm.weight")),
-            (zeros(bias, TensorType::F32, &[256]), superfluous(bias)),
+            (zeros(bias, TensorType::F32, &[768]), superfluous(bias)),
             (
                 number("feed_forward_length", 640),
                 shape("blk.0.ffn_sub_norm.weight", &[768], &[640]),

@@ -1,8 +1,10 @@
 //! Models: what is loaded and what is refused, what a session promises, the forward pass against an
 //! independent one, and the synthetic files that all of it is tested with.
 
+mod architectures;
 mod contents;
 mod edited;
+mod f64_pass;
 mod layouts;
 mod loading;
 mod oracle;

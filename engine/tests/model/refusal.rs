@@ -21,6 +21,7 @@ fn variant(error: &ModelError) -> &'static str {
         ModelError::Tokenizer(_) => "Tokenizer",
         ModelError::Architecture { .. } => "Architecture",
         ModelError::HyperParameter { .. } => "HyperParameter",
+        ModelError::Unsupported { .. } => "Unsupported",
         ModelError::MissingTensor(_) => "MissingTensor",
         ModelError::Shape { .. } => "Shape",
         ModelError::TensorType { .. } => "TensorType",

@@ -9,7 +9,7 @@ use bitnet_engine::gguf::{Directory, TensorType};
 use bitnet_engine::kernels::{Isa, Kernels};
 use bitnet_engine::model::{LogitsOf, Model};
 use bitnet_engine::session::Session;
-use bitnet_engine::synth::{SynthSpec, WeightType};
+use bitnet_engine::synth::{Preset, SynthSpec, WeightType};
 
 use crate::edited::{edited, tensor};
 use crate::recorder::Recorder;
@@ -18,7 +18,8 @@ use crate::synthetic::{self, TINY};
 /// Longer than one chunk of 64 positions and no multiple of 32.
 pub const LENGTH: usize = 75;
 
-/// Every type of layer and embedding, both architectures, head of its own and shared.
+/// Every type of layer and embedding, every architecture, head of its own and shared, and what only
+/// some files have.
 pub fn specs() -> Vec<SynthSpec> {
     use WeightType::{Bf16, F16, F32, I2S, Q4_0, Q4K, Q5K, Q6K, Q8_0, Tq1_0, Tq2_0};
     let types = [
@@ -38,6 +39,20 @@ pub fn specs() -> Vec<SynthSpec> {
         .collect();
     specs.push(SynthSpec { architecture: "bitnet-25", tied: false, ..TINY });
     specs.push(SynthSpec { tied: false, weights: F16, embedding: Q6K, ..TINY });
+    let other = |architecture, preset, weights| SynthSpec {
+        architecture,
+        preset,
+        weights,
+        tied: architecture != "llama",
+        ..TINY
+    };
+    specs.extend([
+        other("bitnet", Preset::TinyHeadsOf100, F16),
+        other("llama", Preset::TinyBiases, I2S),
+        other("llama", Preset::TinyYarn, F16),
+        other("qwen2", Preset::Tiny, I2S),
+        other("qwen3", Preset::TinyWideHeads, F16),
+    ]);
     specs
 }
 

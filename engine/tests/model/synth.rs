@@ -66,6 +66,40 @@ fn tiny_models_have_the_bytes_they_always_had() {
     assert!(found == expected, "fingerprints are now\n{found:#034x?}");
 }
 
+/// The other architectures and presets, by name as `models.toml` has them.
+const OTHERS: [(&str, &str, &str, u128); 14] = [
+    ("bitnet", "tiny", "I2_S", 0x0e60_0953_b9bb_6a7c_898b_305a_e15f_ddfc),
+    ("bitnet", "tiny", "F16", 0xb628_472a_a118_7e4f_2c53_2fcf_841d_5f9c),
+    ("bitnet", "tiny-heads-of-100", "F16", 0xdbe6_447b_3d78_2aff_5969_6d29_3e81_1579),
+    ("bitnet-b1.58", "tiny-biases", "I2_S", 0x39cf_9351_fc3b_2298_f625_0b92_8ec2_3c09),
+    ("bitnet-b1.58", "tiny-rope-factors", "I2_S", 0x6f33_259e_caf7_60dd_bfd9_1fde_80c3_2cf0),
+    ("llama", "tiny", "F16", 0x4695_8ecc_29fe_a44f_46ea_6906_b2c1_9836),
+    ("llama", "tiny", "I2_S", 0x5709_b1df_55aa_9d27_89f1_2d3d_7510_1442),
+    ("llama", "tiny-wide-heads", "F16", 0x3c85_aaad_45b4_1a9b_2b32_e471_1ae1_0322),
+    ("llama", "tiny-biases", "F16", 0x7cd2_c6ce_49b9_24af_e15b_51c3_7e67_cbe7),
+    ("llama", "tiny-linear-rope", "F16", 0x6458_e827_ee56_f218_dc8e_775a_2f3a_dcff),
+    ("llama", "tiny-yarn", "F16", 0xfacf_eca7_ec41_94ff_1757_a664_f494_1554),
+    ("llama", "tiny-rope-factors", "F16", 0x2752_857d_4dc8_651e_bb6a_35fe_eccb_4031),
+    ("qwen2", "tiny", "F16", 0x15a4_e2c3_ec88_b0f2_e14d_3fa7_7767_15c2),
+    ("qwen3", "tiny-wide-heads", "F16", 0xe8e5_691f_d499_6849_cb99_2a35_9238_a1f5),
+];
+
+#[test]
+fn the_other_architectures_have_the_bytes_they_always_had_and_look_alive() {
+    let mut found = Vec::new();
+    for (architecture, preset, weights, _) in OTHERS {
+        let spec = SynthSpec::from_names(architecture, preset, weights, "F16", 1).unwrap();
+        let bytes = synthetic::bytes(&spec);
+        found.push(fingerprint(&bytes));
+        let model = synthetic::load(&synthetic::open(&bytes), Kernels::best());
+        let (rms, entropy) = look(&model);
+        println!("{architecture}, {preset}, {weights}: rms {rms:.2?}, entropy {entropy:.2}");
+        assert!(rms.iter().all(|rms| (0.5..50.0).contains(rms)), "{architecture}: {rms:?}");
+        assert!((1.0..7.0).contains(&entropy), "{architecture}: {entropy}");
+    }
+    assert!(found == OTHERS.map(|(.., expected)| expected), "are now\n{found:#034x?}");
+}
+
 /// The keys of `ggml-model-i2_s.gguf` of BitNet b1.58 2B-4T, in its order.
 const KEYS: [&str; 24] = [
     "general.architecture",
