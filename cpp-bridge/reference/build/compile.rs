@@ -10,8 +10,9 @@ use crate::stamp::Stamp;
 use crate::toolchain::{Machines, require_gcc};
 
 /// Flags that the arithmetic of the reference depends on. Without `-ffp-contract=off` a compiler
-/// may fuse a product into a following sum wherever it likes.
-const ARITHMETIC: [&str; 2] = ["-O3", "-ffp-contract=off"];
+/// may fuse a product into a following sum wherever it likes. gcc 12's vectoriser does so all the same
+/// where products are subtracted and added in turn (`vfmaddsub`), as RoPE over neighbours does.
+const ARITHMETIC: [&str; 3] = ["-O3", "-ffp-contract=off", "-fno-tree-vectorize"];
 
 /// Files of one language with what they are compiled with.
 #[derive(Debug, Clone, Default)]
