@@ -72,7 +72,7 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
             "the key was written by hand to make another program do something",
         ],
         ModelError::TensorType { .. } | ModelError::Columns { .. } => UNSUPPORTED_TYPE,
-        ModelError::Scale { .. } => [
+        ModelError::Scale { .. } | ModelError::LookupIndex { .. } => [
             "bytes of the file were changed or lost: a resumed download or a failing disk",
             "the quantisation tool wrote the scale in another place or form",
             "the model was quantised from weights that were damaged already",
@@ -81,6 +81,11 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
             "the file was quantised on an ARM machine, or by a build that packs four rows together",
             "the I2_S layout was stated for another file",
             "the file was edited, merged or pruned, and its matrices no longer belong to its norms",
+        ],
+        ModelError::Tiles { .. } => [
+            "the file was made for kernels that were generated for its shapes (TL1, TL2)",
+            "the kernel_config.ini was stated for another file",
+            "the file was converted with tiles that its kernels do not have",
         ],
         ModelError::HyperParameter { .. }
         | ModelError::MissingTensor(_)
@@ -96,7 +101,7 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
 const UNSUPPORTED_TYPE: [&str; 3] = [
     "the model was quantised to a type that other programs compute (Q3_K_M, IQ2_XS, …) and this \
      engine does not",
-    "the file was made for the kernels of one machine (TL1, TL2)",
+    "it was quantised to llama.cpp's MXFP4, which has the number of bitnet.cpp's TL2",
     "a newer or a forked quantisation tool wrote it",
 ];
 
@@ -182,7 +187,7 @@ fn bytes(fault: &Fault) -> [&'static str; 3] {
             "the parts were joined with cat, which keeps the first one's header",
         ],
         Fault::UnknownTensorType { .. }
-        | Fault::Shape { fault: ShapeFault::Unsized { .. }, .. } => UNSUPPORTED_TYPE,
+        | Fault::Shape { fault: ShapeFault::NoTl2 | ShapeFault::Mxfp4, .. } => UNSUPPORTED_TYPE,
         _ => [
             "bytes of the file were changed: a resumed download or a failing disk",
             "a faulty or a home-made tool wrote it",
@@ -216,7 +221,7 @@ fn vocabulary(error: &TokenizerError) -> [&'static str; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gguf::{Name, TensorType, ValueType};
+    use crate::gguf::{Name, ValueType};
 
     fn io(kind: ErrorKind) -> ModelError {
         let path = "m.gguf".into();
@@ -254,7 +259,6 @@ error[E10]: cannot load the model 'a\\u{1b}[2J\\nb'
     /// Every kind of failure, with words of its first likely cause.
     fn kinds() -> Vec<(ModelError, &'static str)> {
         let name = || Name::new(b"blk.0.attn_q.weight");
-        let unsized_type = ShapeFault::Unsized { tensor_type: TensorType::Tl2 };
         let text_start = |start: &[u8; 4]| malformed(Fault::NotGguf { found: *start });
         vec![
             (io(ErrorKind::NotFound), "the path is mistyped"),
@@ -298,7 +302,7 @@ error[E10]: cannot load the model 'a\\u{1b}[2J\\nb'
             ),
             (TokenizerError::NoTokens.into(), "converted without its tokenizer files"),
             (
-                malformed(Fault::Shape { name: name(), fault: unsized_type }),
+                malformed(Fault::Shape { name: name(), fault: ShapeFault::Mxfp4 }),
                 "quantised to a type that other programs compute",
             ),
         ]

@@ -406,17 +406,25 @@ fn tensor_types() {
         .collect();
     cases.push(bad(
         "G10_TL1",
-        one_tensor(&[256], 38, 0),
+        one_tensor(&[250], 38, 0),
         33,
-        "tensor 't' is of type TL1 (ggml type 38 of bitnet.cpp), whose size depends on the kernels \
-         it was made for; convert the model to I2_S, TQ1_0 or TQ2_0",
+        "tensor 't' has 250 elements in all, which is no multiple of TL1's block of 4; the file is",
     ));
     cases.push(bad(
         "G10_TL2",
         one_tensor(&[256], 39, 0),
         33,
-        "tensor 't' is of type TL2 (ggml type 39 of bitnet.cpp; MXFP4 in llama.cpp), whose size \
-         depends on the kernels it was made for; convert",
+        "tensor 't' is of type TL2 (ggml type 39 of bitnet.cpp; MXFP4 in llama.cpp), but no matrix with \
+         rows of at least 256 elements; convert the model to I2_S, TQ1_0 or TQ2_0",
+    ));
+    let mxfp4 = Raw::file(2, 0).tensor("t", &[256, 4], 39, 0);
+    let at = mxfp4.len() + 9 + 4 + 8 + 4;
+    cases.push(bad(
+        "G10_MXFP4",
+        mxfp4.tensor("u", &[1], T_F32, 256 * 4 / 32 * 17).pad(32).zeros(1024),
+        at,
+        "tensor 't' is of type MXFP4 (ggml type 39 of llama.cpp; TL2 in bitnet.cpp); convert the model \
+         to I2_S, TQ1_0 or TQ2_0",
     ));
     check(cases);
 }

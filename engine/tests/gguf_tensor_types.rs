@@ -86,9 +86,23 @@ fn shapes_without_a_size() {
     assert_eq!(f32s(&[usize::MAX / 8 + 1, 2]), Err(ShapeFault::Overflow));
     assert_eq!(TensorType::I8.tensor_bytes(&[i64::MAX as usize]), Ok(i64::MAX as usize));
     assert_eq!(TensorType::I8.tensor_bytes(&[i64::MAX as usize + 1]), Err(ShapeFault::Overflow));
-    for (id, name) in [(38, "TL1"), (39, "TL2")] {
-        let tensor_type = TensorType::from_id(id).unwrap();
-        assert_eq!((tensor_type.name(), tensor_type.block_size()), (name, None));
-        assert_eq!(tensor_type.row_bytes(256), Err(ShapeFault::Unsized { tensor_type }));
+}
+
+#[test]
+fn lookup_types_count_the_whole_matrix() {
+    let (tl1, tl2) = (TensorType::Tl1, TensorType::Tl2);
+    assert_eq!((tl1.id(), tl1.name(), tl2.id(), tl2.name()), (38, "TL1", 39, "TL2"));
+    assert_eq!(tl1.tensor_bytes(&[4096, 1536]), Ok(4096 * 1536 / 4 + 32));
+    // (K - 256) * M / 3 * 5 / 8 + 256 * M / 2 * 4 / 8, then a multiple of 32, then the scale.
+    assert_eq!(tl2.tensor_bytes(&[4096, 1536]), Ok(3840 * 1536 / 3 * 5 / 8 + 64 * 1536 + 32));
+    assert_eq!(tl2.tensor_bytes(&[768, 128]), Ok(21_845usize.next_multiple_of(32) + 32));
+    assert_eq!(tl2.tensor_bytes(&[256, 1]), Ok(64 + 32));
+    for tensor_type in [tl1, tl2] {
+        assert_eq!(tensor_type.row_bytes(256), Err(ShapeFault::NoRows { tensor_type }));
     }
+    for dims in [&[256][..], &[255, 4], &[256, 4, 1]] {
+        assert_eq!(tl2.tensor_bytes(dims), Err(ShapeFault::NoTl2), "{dims:?}");
+    }
+    assert_eq!(tl2.tensor_bytes(&[1 << 31, 1 << 31]), Ok(960_767_943_412_198_112));
+    assert_eq!(tl2.tensor_bytes(&[usize::MAX, 2]), Err(ShapeFault::Overflow));
 }

@@ -12,7 +12,7 @@ use super::limits::{
     MAX_TENSORS, MIN_KEY_VALUE_BYTES, MIN_TENSOR_INFO_BYTES,
 };
 use super::metadata::Metadata;
-use super::tensor_type::{ShapeFault, TensorType};
+use super::tensor_type::{ShapeFault, TensorType, mxfp4_bytes};
 use super::value::Value;
 
 /// A tensor's entry in the directory.
@@ -195,7 +195,7 @@ fn read_tensors(
     let mut tensors = Vec::with_capacity(count as usize);
     let mut expected = 0usize;
     for _ in 0..count {
-        let tensor = read_tensor(cursor, expected, alignment)?;
+        let tensor = read_tensor(cursor, tensors.last(), expected, alignment)?;
         expected = padded_end(&tensor, alignment).ok_or_else(|| {
             let name = Name::new(tensor.name.as_bytes());
             GgufError::at(cursor.pos() - 8, Fault::DataOverflow { name })
@@ -211,6 +211,7 @@ fn padded_end(tensor: &TensorInfo, alignment: u32) -> Option<usize> {
 
 fn read_tensor(
     cursor: &mut Cursor<'_>,
+    previous: Option<&TensorInfo>,
     expected: usize,
     alignment: u32,
 ) -> Result<TensorInfo, GgufError> {
@@ -241,9 +242,20 @@ fn read_tensor(
 
     let offset = cursor.pos();
     let found = cursor.u64("a tensor's data offset")?;
-    check_offset(found, expected as u64, alignment, shown)
-        .map_err(|fault| GgufError::at(offset, fault))?;
+    check_offset(found, expected as u64, alignment, shown).map_err(|fault| {
+        let fault = previous.and_then(|tensor| mxfp4(tensor, found, alignment)).unwrap_or(fault);
+        GgufError::at(offset, fault)
+    })?;
     Ok(TensorInfo { name: name.into(), tensor_type, dims: (*dims).into(), offset: expected, size })
+}
+
+/// The fault of a tensor of type 39 that ends where llama.cpp's type of this id does, its successor being
+/// at `next`: bitnet.cpp and llama.cpp gave the id to two types.
+fn mxfp4(tensor: &TensorInfo, next: u64, alignment: u32) -> Option<Fault> {
+    let bytes = mxfp4_bytes(tensor.elements()).filter(|_| tensor.tensor_type == TensorType::Tl2)?;
+    let end = tensor.offset.checked_add(bytes)?.checked_next_multiple_of(alignment as usize)?;
+    let name = Name::new(tensor.name.as_bytes());
+    (end as u64 == next).then_some(Fault::Shape { name, fault: ShapeFault::Mxfp4 })
 }
 
 /// Tensors must follow each other in the order of the directory, as llama.cpp requires.

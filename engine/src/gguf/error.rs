@@ -166,7 +166,7 @@ impl Fault {
                 "export the model again with a tool that writes version 3"
             }
             Fault::Shard { .. } => "merge the shards first (llama-gguf-split --merge)",
-            Fault::Shape { fault: ShapeFault::Unsized { .. }, .. }
+            Fault::Shape { fault: ShapeFault::NoTl2 | ShapeFault::Mxfp4, .. }
             | Fault::UnknownTensorType { .. } => "convert the model to I2_S, TQ1_0 or TQ2_0",
             Fault::Empty => "fetch or export it again",
             Fault::Ends { .. } | Fault::TooMany { .. } | Fault::DataEnds { .. } => {

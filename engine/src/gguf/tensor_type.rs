@@ -8,8 +8,12 @@
 
 use super::limits::MAX_DIMS;
 
-/// Bytes after the packed codes of an [`TensorType::I2S`] tensor: an f32 scale and 28 zero bytes.
-const I2_S_TAIL: usize = 32;
+/// Bytes after the packed codes of I2_S, TL1 and TL2: an f32 scale and 28 zero bytes.
+const SCALE_TAIL: usize = 32;
+/// Elements of a row that [`TensorType::Tl2`] counts as packed in pairs.
+const TL2_PAIRED: usize = 256;
+/// Elements and bytes of a block of llama.cpp's MXFP4.
+const MXFP4: (usize, usize) = (32, 17);
 
 /// How a tensor's elements are stored. The discriminant is the id in the file.
 #[expect(missing_docs, reason = "the names are ggml's own; `name` spells them")]
@@ -51,9 +55,10 @@ pub enum TensorType {
     I2S = 36,
     /// bitnet.cpp: one signed byte an element.
     I8S = 37,
-    /// bitnet.cpp, lookup-table kernels for ARM: known, but of no size that the shape alone gives.
+    /// bitnet.cpp, lookup-table kernels for ARM: two bits an element, one scale a tensor.
     Tl1 = 38,
-    /// bitnet.cpp, lookup-table kernels for x86: known, but of no size that the shape alone gives.
+    /// bitnet.cpp, lookup-table kernels for x86: matrices of 5/3 bits an element and a little more, one
+    /// scale a tensor.
     Tl2 = 39,
 }
 
@@ -78,13 +83,13 @@ pub enum ShapeFault {
     /// Rows do not divide into blocks.
     #[error(
         "has {found} elements {unit}, which is no multiple of {name}'s block of {block}",
-        unit = if *.tensor_type == TensorType::I2S { "in all" } else { "a row" },
+        unit = if .tensor_type.is_whole() { "in all" } else { "a row" },
         name = .tensor_type.name()
     )]
     PartialBlock {
         /// The type.
         tensor_type: TensorType,
-        /// Elements of a row, or of the whole tensor for I2_S.
+        /// Elements of a row, or of the whole tensor for I2_S and TL1.
         found: usize,
         /// Elements of a block.
         block: usize,
@@ -95,23 +100,20 @@ pub enum ShapeFault {
         /// The type.
         tensor_type: TensorType,
     },
-    /// The type's size depends on more than its shape.
+    /// No matrix that TL2 can hold.
     #[error(
-        "is of type {name} (ggml type {id}{alias}), whose size depends on the kernels it was \
-         made for",
-        name = .tensor_type.name(),
-        id = .tensor_type.id(),
-        alias = if *.tensor_type == TensorType::Tl2 { " of bitnet.cpp; MXFP4 in llama.cpp" } else { " of bitnet.cpp" }
+        "is of type TL2 (ggml type 39 of bitnet.cpp; MXFP4 in llama.cpp), but no matrix with rows of at \
+         least {TL2_PAIRED} elements"
     )]
-    Unsized {
-        /// The type.
-        tensor_type: TensorType,
-    },
+    NoTl2,
+    /// Type 39 with the size that llama.cpp's type of this id has.
+    #[error("is of type MXFP4 (ggml type 39 of llama.cpp; TL2 in bitnet.cpp)")]
+    Mxfp4,
 }
 
 use TensorType::*;
 
-/// Type, name, elements and bytes of a block; no block where the shape gives no size.
+/// Type, name, elements and bytes of a block; TL2 has none.
 type Row = (TensorType, &'static str, Option<(usize, usize)>);
 
 const TABLE: [Row; 35] = [
@@ -148,7 +150,7 @@ const TABLE: [Row; 35] = [
     (Tq2_0, "TQ2_0", Some((256, 66))),
     (I2S, "I2_S", Some((4, 1))),
     (I8S, "I8_S", Some((1, 1))),
-    (Tl1, "TL1", None),
+    (Tl1, "TL1", Some((4, 1))),
     (Tl2, "TL2", None),
 ];
 
@@ -173,12 +175,12 @@ impl TensorType {
         self.row().1
     }
 
-    /// Elements of a block; none for TL1 and TL2.
+    /// Elements of a block; none for TL2.
     pub fn block_size(self) -> Option<usize> {
         self.row().2.map(|block| block.0)
     }
 
-    /// Bytes of a block; none for TL1 and TL2.
+    /// Bytes of a block; none for TL2.
     pub fn block_bytes(self) -> Option<usize> {
         self.row().2.map(|block| block.1)
     }
@@ -186,10 +188,10 @@ impl TensorType {
     /// Bytes of a row of `ne0` elements.
     ///
     /// # Errors
-    /// If `ne0` is no positive multiple of the block, if the size overflows, and for I2_S (stored as
-    /// a whole) and TL1, TL2 (of no derivable size).
+    /// If `ne0` is no positive multiple of the block, if the size overflows, and for I2_S, TL1 and TL2,
+    /// which are stored as a whole.
     pub fn row_bytes(self, ne0: usize) -> Result<usize, ShapeFault> {
-        if self == I2S {
+        if self.is_whole() {
             return Err(ShapeFault::NoRows { tensor_type: self });
         }
         self.tensor_bytes(&[ne0])
@@ -197,18 +199,18 @@ impl TensorType {
 
     /// Bytes of a tensor of shape `dims`, innermost first.
     ///
-    /// I2_S takes a byte for four elements, counted over the whole tensor, and 32 bytes more
-    /// (`ggml_nbytes` of bitnet.cpp's ggml).
+    /// I2_S and TL1 take a byte for four elements, counted over the whole tensor, and 32 bytes more. TL2
+    /// takes what a matrix with 256 columns in pairs and the others in threes needs, up to a multiple of
+    /// 32, and 32 bytes more (`ggml_nbytes` of bitnet.cpp's ggml).
     ///
     /// # Errors
     /// If the shape is not 1 to 4 positive dimensions, if rows do not divide into blocks, if the
-    /// number of elements exceeds 63 bits or that of bytes the address space, and for TL1 and TL2.
+    /// number of elements exceeds 63 bits or that of bytes the address space, and for TL2 unless there
+    /// are two dimensions, the inner one of at least 256.
     pub fn tensor_bytes(self, dims: &[usize]) -> Result<usize, ShapeFault> {
-        let Some((block, bytes)) = self.row().2 else {
-            return Err(ShapeFault::Unsized { tensor_type: self });
-        };
         let elements = element_count(dims)?;
-        let (divided, tail) = if self == I2S { (elements, I2_S_TAIL) } else { (dims[0], 0) };
+        let Some((block, bytes)) = self.row().2 else { return tl2_bytes(dims) };
+        let (divided, tail) = if self.is_whole() { (elements, SCALE_TAIL) } else { (dims[0], 0) };
         if divided % block != 0 {
             return Err(ShapeFault::PartialBlock { tensor_type: self, found: divided, block });
         }
@@ -216,6 +218,11 @@ impl TensorType {
             .checked_mul(bytes)
             .and_then(|n| n.checked_add(tail))
             .ok_or(ShapeFault::Overflow)
+    }
+
+    /// Whether a tensor is stored as a whole, with one scale behind it: I2_S, TL1 and TL2.
+    pub fn is_whole(self) -> bool {
+        matches!(self, I2S | Tl1 | Tl2)
     }
 
     fn row(self) -> &'static Row {
@@ -235,4 +242,25 @@ fn element_count(dims: &[usize]) -> Result<usize, ShapeFault> {
         .try_fold(1usize, |n, &d| n.checked_mul(d))
         .filter(|&n| i64::try_from(n).is_ok())
         .ok_or(ShapeFault::Overflow)
+}
+
+fn tl2_bytes(dims: &[usize]) -> Result<usize, ShapeFault> {
+    let &[columns, rows] = dims else { return Err(ShapeFault::NoTl2) };
+    if columns < TL2_PAIRED {
+        return Err(ShapeFault::NoTl2);
+    }
+    // The reference's products and quotients, from left to right.
+    let threes = (columns - TL2_PAIRED).checked_mul(rows).and_then(|n| (n / 3).checked_mul(5));
+    let pairs = rows.checked_mul(TL2_PAIRED / 4);
+    threes
+        .zip(pairs)
+        .and_then(|(threes, pairs)| (threes / 8).checked_add(pairs))
+        .and_then(|n| n.checked_next_multiple_of(32))
+        .and_then(|n| n.checked_add(SCALE_TAIL))
+        .ok_or(ShapeFault::Overflow)
+}
+
+/// Bytes of a tensor of so many elements in llama.cpp's MXFP4, which has the id of TL2.
+pub(super) fn mxfp4_bytes(elements: usize) -> Option<usize> {
+    elements.is_multiple_of(MXFP4.0).then(|| elements / MXFP4.0)?.checked_mul(MXFP4.1)
 }

@@ -4,6 +4,8 @@
 
 use crate::gguf::{GgufError, Name};
 use crate::quant::i2_s::FileLayout;
+use crate::quant::tiles::TileFault;
+use crate::quant::tl1::BadIndex;
 use crate::tokenizer::TokenizerError;
 
 /// Why a file that is good GGUF is no model that this engine computes.
@@ -128,6 +130,25 @@ pub enum ModelError {
         likelier: FileLayout,
         /// How far chance is from making this difference.
         deviations: f64,
+    },
+    /// How a matrix was cut for lookup-table kernels is not known.
+    #[error("tensor '{name}': {fault}")]
+    Tiles {
+        /// The tensor.
+        name: String,
+        /// Why.
+        fault: TileFault,
+    },
+    /// An index of TL1 or TL2 that no packer writes.
+    #[error(
+        "tensor '{name}' has the index {} at row {}, column {}, which no packer writes; the file is \
+         damaged: fetch or convert it again", .bad.index, .bad.row, .bad.column
+    )]
+    LookupIndex {
+        /// The tensor.
+        name: String,
+        /// Where and what.
+        bad: BadIndex,
     },
     /// The tensors beyond those of the architecture would be ignored silently.
     #[error(

@@ -13,6 +13,7 @@ use super::weights::{TensorReader, Values};
 use crate::gguf::{GgufFile, Metadata, Name};
 use crate::kernels::Kernels;
 use crate::quant::i2_s::FileLayout;
+use crate::quant::tiles::Tiles;
 use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
 
 /// A loaded model: immutable, shared by any number of sessions.
@@ -26,10 +27,12 @@ pub struct Model {
 }
 
 /// What a file does not say about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadOptions {
     /// How the program that made the file packs I2_S.
     pub i2_s: FileLayout,
+    /// How the kernels that the file was made for cut TL1 and TL2, where that is not published.
+    pub tiles: Tiles,
 }
 
 impl Model {
@@ -78,14 +81,14 @@ impl Model {
     ) -> Result<Self, ModelError> {
         assert!(config.is_consistent(), "the lengths of {config:?} do not fit together");
         let tokenizer = read_tokenizer(file.metadata())?;
-        let (i2_s, used) = (options.i2_s, vec![false; file.tensors().len()]);
-        let mut reader = TensorReader { file, kernels, i2_s, used };
+        let (options, used) = (&options, vec![false; file.tensors().len()]);
+        let mut reader = TensorReader { file, kernels, options, used };
         let weights = Weights::read(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
             let name = Name::new(file.tensors()[index].name.as_bytes());
             return Err(ModelError::UnknownTensor(name));
         }
-        layout::check(file, config.block_count, i2_s)?;
+        layout::check(file, config.block_count, options.i2_s)?;
         let warnings = file.warnings().iter().cloned();
         let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));
         let warnings = warnings.collect();

@@ -10,10 +10,12 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::error::ModelError;
+use super::loading::LoadOptions;
 use crate::gguf::{GgufFile, TensorInfo, TensorType};
 use crate::kernels::Kernels;
 use crate::quant::blocks::{BlockActivation, BlockType};
 use crate::quant::i2_s::{self, FileLayout, Layout};
+use crate::quant::tiles::LookupType;
 
 /// Values of a tensor: in the mapped file, or copied.
 pub(crate) enum Values<T> {
@@ -78,8 +80,8 @@ pub(crate) enum Form {
 pub(crate) struct TensorReader<'a> {
     pub(crate) file: &'a Arc<GgufFile>,
     pub(crate) kernels: &'static Kernels,
-    /// How the file packs I2_S.
-    pub(crate) i2_s: FileLayout,
+    /// How the file packs its ternary types.
+    pub(crate) options: &'a LoadOptions,
     pub(crate) used: Vec<bool>,
 }
 
@@ -158,11 +160,14 @@ impl TensorReader<'_> {
         let (index, tensor_type) = self.find(name, &[columns, rows])?;
         let data = match tensor_type {
             TensorType::I2S => self.ternary(name, index, rows, columns)?,
+            TensorType::Tl1 => self.lookup(LookupType::Tl1, name, index, rows, columns)?,
+            TensorType::Tl2 => self.lookup(LookupType::Tl2, name, index, rows, columns)?,
             other => self.plain(index, other).ok_or_else(|| ModelError::TensorType {
                 name: name.to_owned(),
                 found: other.name().to_owned(),
                 role: "a layer's matrix",
-                supported: "I2_S, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0 or TQ2_0",
+                supported: "I2_S, TL1, TL2, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0 or \
+                            TQ2_0",
             })?,
         };
         Ok(Matrix { rows, columns, data })
@@ -191,7 +196,10 @@ impl TensorReader<'_> {
             TensorType::F32 => MatrixData::F32(Values::new(self.file, index)),
             TensorType::F16 => MatrixData::F16(Values::new(self.file, index)),
             TensorType::Bf16 => MatrixData::Bf16(Values::new(self.file, index)),
-            other => MatrixData::Blocks(block_type(other)?, Values::new(self.file, index)),
+            other => MatrixData::Blocks(
+                BlockType::from_name(other.name())?,
+                Values::new(self.file, index),
+            ),
         })
     }
 
@@ -202,30 +210,20 @@ impl TensorReader<'_> {
         rows: usize,
         columns: usize,
     ) -> Result<MatrixData, ModelError> {
-        if !columns.is_multiple_of(i2_s::BLOCK) {
-            return Err(ModelError::Columns {
-                name: name.to_owned(),
-                columns,
-                tensor_type: TensorType::I2S.name().to_owned(),
-                block: i2_s::BLOCK,
-            });
-        }
-        if !rows.is_multiple_of(self.i2_s.rows_together()) {
+        ternary_columns(name, columns, TensorType::I2S)?;
+        if !rows.is_multiple_of(self.options.i2_s.rows_together()) {
             return Err(ModelError::RowsTogether {
                 name: name.to_owned(),
                 rows,
-                layout: self.i2_s,
+                layout: self.options.i2_s,
             });
         }
         let bytes = self.file.data(&self.file.tensors()[index]);
         let (codes, tail) = bytes.split_at(bytes.len() - i2_s::TAIL_BYTES);
         let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
-        // A scale of 0 wipes the matrix out, one below turns all its signs.
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(ModelError::Scale { name: name.to_owned(), found: scale });
-        }
-        let other = self.i2_s != FileLayout::X86;
-        let repacked = other.then(|| i2_s::to_x86(codes, columns, self.i2_s));
+        ternary_scale(name, scale)?;
+        let other = self.options.i2_s != FileLayout::X86;
+        let repacked = other.then(|| i2_s::to_x86(codes, columns, self.options.i2_s));
         let codes = match (repacked, self.kernels.ternary_layout) {
             (None, Layout::Blocks128) => Values::Mapped(Arc::clone(self.file), index),
             (Some(repacked), Layout::Blocks128) => Values::Owned(repacked.into()),
@@ -234,6 +232,44 @@ impl TensorReader<'_> {
             }
         };
         Ok(MatrixData::Ternary { codes, scale })
+    }
+
+    /// A matrix for lookup-table kernels, which multiplies as I2_S does: its weights in that form.
+    fn lookup(
+        &self,
+        lookup: LookupType,
+        name: &str,
+        index: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<MatrixData, ModelError> {
+        let tensor = &self.file.tensors()[index];
+        ternary_columns(name, columns, tensor.tensor_type)?;
+        let tile = self.options.tiles.of(lookup, rows, columns);
+        let tile = tile.map_err(|fault| ModelError::Tiles { name: name.to_owned(), fault })?;
+        let (weights, scale) = lookup
+            .unpack(self.file.data(tensor), (rows, columns), tile)
+            .map_err(|bad| ModelError::LookupIndex { name: name.to_owned(), bad })?;
+        ternary_scale(name, scale)?;
+        let codes = rearrange(&i2_s::pack(&weights), columns, self.kernels.ternary_layout);
+        Ok(MatrixData::Ternary { codes: Values::Owned(codes), scale })
+    }
+}
+
+/// Refuses rows that are no whole blocks of the form that ternary matrices have in memory.
+fn ternary_columns(name: &str, columns: usize, tensor_type: TensorType) -> Result<(), ModelError> {
+    if columns.is_multiple_of(i2_s::BLOCK) {
+        return Ok(());
+    }
+    let tensor_type = tensor_type.name().to_owned();
+    Err(ModelError::Columns { name: name.to_owned(), columns, tensor_type, block: i2_s::BLOCK })
+}
+
+/// Refuses a scale of 0, which wipes the matrix out, and one below, which turns all its signs.
+fn ternary_scale(name: &str, scale: f32) -> Result<(), ModelError> {
+    match scale.is_finite() && scale > 0.0 {
+        true => Ok(()),
+        false => Err(ModelError::Scale { name: name.to_owned(), found: scale }),
     }
 }
 
@@ -246,11 +282,6 @@ fn rearrange(codes: &[u8], columns: usize, layout: Layout) -> Box<[u8]> {
         .zip(codes.par_chunks_exact(row_bytes))
         .for_each(|(to, from)| i2_s::rearrange_row(from, to, layout));
     arranged.into()
-}
-
-/// The block type of a tensor type, where that is one of independent rows.
-fn block_type(tensor_type: TensorType) -> Option<BlockType> {
-    BlockType::ALL.into_iter().find(|block_type| block_type.name() == tensor_type.name())
 }
 
 impl Matrix {

@@ -103,6 +103,11 @@ impl BlockType {
         &TABLE[self as usize]
     }
 
+    /// The type with this name, if there is one.
+    pub fn from_name(name: &str) -> Option<BlockType> {
+        BlockType::ALL.into_iter().find(|block_type| block_type.name() == name)
+    }
+
     /// ggml's name in upper case.
     pub fn name(self) -> &'static str {
         self.table().name

@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod blocks;
 pub mod i2_s;
+pub mod lookup;
 pub mod q4_0;
 pub mod q4_k;
 pub mod q5_k;
@@ -10,6 +11,9 @@ pub mod q6_k;
 pub mod q8_0;
 pub mod super_blocks;
 pub mod ternary;
+pub mod tiles;
+pub mod tl1;
+pub mod tl2;
 pub mod tq1_0;
 pub mod tq2_0;
 

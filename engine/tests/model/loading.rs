@@ -42,8 +42,8 @@ pub fn wrong_type(name: &str, found: &str, must: &str) -> Refusal {
 }
 
 const NORM: &str = "a norm must be F32";
-const MATRIX: &str = "a layer's matrix must be I2_S, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, \
-                      TQ1_0 or TQ2_0";
+const MATRIX: &str = "a layer's matrix must be I2_S, TL1, TL2, F32, F16, BF16, Q8_0, Q4_0, Q4_K, \
+                      Q5_K, Q6_K, TQ1_0 or TQ2_0";
 const TABLE: &str = "the embedding or the head must be F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, \
                      TQ1_0 or TQ2_0";
 

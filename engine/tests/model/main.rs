@@ -7,7 +7,10 @@ mod edited;
 mod f64_pass;
 mod layouts;
 mod loading;
+mod lookup;
 mod oracle;
+#[path = "../support/packed.rs"]
+mod packed;
 mod recorder;
 mod refusal;
 mod session;

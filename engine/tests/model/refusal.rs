@@ -29,6 +29,8 @@ fn variant(error: &ModelError) -> &'static str {
         ModelError::Columns { .. } => "Columns",
         ModelError::RowsTogether { .. } => "RowsTogether",
         ModelError::I2sLayout { .. } => "I2sLayout",
+        ModelError::Tiles { .. } => "Tiles",
+        ModelError::LookupIndex { .. } => "LookupIndex",
         ModelError::UnknownTensor(_) => "UnknownTensor",
     }
 }

@@ -64,7 +64,7 @@ impl EngineBackend {
             let file = Arc::new(GgufFile::open(&request.model)?);
             let mut config = Config::from_file(&file)?;
             change(&mut config);
-            let options = LoadOptions { i2_s: request.i2s_layout };
+            let options = LoadOptions { i2_s: request.i2s_layout, ..LoadOptions::default() };
             Model::load_with(&file, config, kernels, options)
         };
         let unloadable =
