@@ -31,18 +31,23 @@ pub(crate) struct Loaded {
 /// Loads the model that the flags name, and prints its warnings.
 ///
 /// # Errors
-/// [`Exit::ModelLoad`], with `error[E10]` printed, or [`Exit::Environment`] if the processor lacks
-/// the instruction set asked for.
+/// [`Exit::ModelLoad`], with `error[E10]` printed, [`Exit::Environment`] if the processor lacks the
+/// instruction set asked for, or [`Exit::Usage`] if the kernel configuration cannot be read.
 pub(crate) fn model(args: &ModelArgs, terminal: &Terminal) -> Result<Loaded, Exit> {
     let kernels = args.kernels().map_err(|why| {
         terminal.error(why);
         Exit::Environment
     })?;
+    let options = args.packing.options().map_err(|why| {
+        terminal.error(why);
+        Exit::Usage
+    })?;
     let path = &args.file.path;
     let start = Instant::now();
     let load = || -> Result<Loaded, ModelError> {
         let file = Arc::new(GgufFile::open(path)?);
-        let model = Arc::new(Model::load(&file, Config::from_file(&file)?, kernels)?);
+        let config = Config::from_file(&file)?;
+        let model = Arc::new(Model::load_with(&file, config, kernels, options)?);
         Ok(Loaded { model, time: start.elapsed() })
     };
     let loaded = announced(path, terminal, load).map_err(|e| refused(path, &e, terminal))?;
@@ -106,8 +111,26 @@ pub(crate) fn not_computed(error: &SessionError, terminal: &Terminal) -> Exit {
 
 /// Prints `error[E10]`.
 pub(crate) fn refused(path: &Path, error: &ModelError, terminal: &Terminal) -> Exit {
-    terminal.report(&load_error::text(path, error, &load_error::next_step(path)));
+    let next = remedy(error).unwrap_or_else(|| load_error::next_step(path));
+    terminal.report(&load_error::text(path, error, &next));
     Exit::ModelLoad
+}
+
+/// The flag that helps, where one states what the file does not say.
+fn remedy(error: &ModelError) -> Option<String> {
+    match error {
+        ModelError::I2sLayout { likelier, .. } => {
+            Some(format!("the same command with --i2s-layout {likelier}"))
+        }
+        ModelError::RowsTogether { .. } => {
+            Some("the same command with --i2s-layout x86, or arm".into())
+        }
+        ModelError::Tiles { .. } => Some(
+            "the same command with --tl-config and the kernel_config.ini of the file's kernels"
+                .into(),
+        ),
+        _ => None,
+    }
 }
 
 /// Runs `load`, telling on standard error that it runs if it takes long.

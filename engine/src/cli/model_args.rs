@@ -1,11 +1,14 @@
-//! The flags that name a model and say how it is computed; they open nothing.
+//! The flags that name a model, say how it is packed and how it is computed; they open no model.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use bitnet_engine::escape;
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::Config;
+use bitnet_engine::model::{Config, LoadOptions};
+use bitnet_engine::quant::i2_s::FileLayout;
+use bitnet_engine::quant::tiles::Tiles;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -27,11 +30,49 @@ pub(crate) struct ModelFile {
     pub(crate) path: PathBuf,
 }
 
+/// What the file does not say of its ternary matrices.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PackingArgs {
+    /// How the program that quantised the file packs I2_S
+    #[arg(long, value_name = "LAYOUT", value_parser = layout_parser(), default_value = "x86")]
+    i2s_layout: FileLayout,
+    /// kernel_config.ini of the kernels that a TL1 or TL2 file was made for; without it those that
+    /// bitnet.cpp publishes
+    #[arg(long, value_name = "FILE")]
+    tl_config: Option<PathBuf>,
+}
+
+impl PackingArgs {
+    /// What they state.
+    ///
+    /// # Errors
+    /// In words, if the configuration cannot be read.
+    pub(crate) fn options(&self) -> Result<LoadOptions, String> {
+        let tiles = self.tl_config.as_deref().map(tiles).transpose()?.unwrap_or_default();
+        Ok(LoadOptions { i2_s: self.i2s_layout, tiles })
+    }
+}
+
+/// The tiles in a `kernel_config.ini`.
+///
+/// # Errors
+/// In words, safe to show, if it cannot be read or is something else.
+pub(crate) fn tiles(path: &Path) -> Result<Tiles, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let tiles = text.and_then(|text| Tiles::parse(&text).map_err(|error| error.to_string()));
+    tiles.map_err(|error| {
+        let path = escape::text(&path.display().to_string());
+        format!("cannot use the kernel configuration '{path}': {error}")
+    })
+}
+
 /// The file, and how it is computed.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
     #[command(flatten)]
     pub(crate) file: ModelFile,
+    #[command(flatten)]
+    pub(crate) packing: PackingArgs,
     /// Threads that compute; as many as this process may use if not given
     #[arg(short, long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -42,6 +83,11 @@ pub(crate) struct ModelArgs {
     /// if it has fewer, if not given
     #[arg(short, long, value_name = "N")]
     ctx_size: Option<usize>,
+}
+
+fn layout_parser() -> impl TypedValueParser<Value = FileLayout> {
+    PossibleValuesParser::new(FileLayout::NAMES.map(|(name, _)| name))
+        .try_map(|name| name.parse::<FileLayout>())
 }
 
 fn isa_parser() -> impl TypedValueParser<Value = Isa> {
