@@ -10,7 +10,7 @@
 //!
 //! `quant` and the scalar kernels define every result; other instruction sets give the same bits.
 //! `generate` makes text of a session and a sampler, `chat` makes prompts of conversations.
-//! `synth` writes deterministic models to test with. `escape` makes text safe to show, `exit` is the
+//! `quantize` writes a model's file in other tensor types, `synth` deterministic models to test with. `escape` makes text safe to show, `exit` is the
 //! table of exit codes and `load_error` the text of `error[E10]`; they serve every program of the
 //! project.
 //!
@@ -39,6 +39,7 @@ pub mod load_error;
 mod memory;
 pub mod model;
 pub mod quant;
+pub mod quantize;
 pub mod sample;
 pub mod session;
 pub mod synth;

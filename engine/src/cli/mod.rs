@@ -11,6 +11,7 @@ mod logits;
 mod model_args;
 mod npy;
 mod output;
+mod quantize;
 mod receipt;
 mod run;
 mod sampling_args;
@@ -48,6 +49,8 @@ enum Verb {
     Logits(logits::LogitsArgs),
     /// Print what a GGUF file holds: keys, tensors, totals by type
     Inspect(inspect::InspectArgs),
+    /// Convert a GGUF file to other tensor types
+    Quantize(quantize::QuantizeArgs),
     /// Print completions of this command for a shell
     Completions(documents::CompletionsArgs),
     /// Write man pages of this command and its verbs into a folder
@@ -84,6 +87,7 @@ pub(crate) fn main() -> Exit {
         Verb::Tokenize(args) => tokenize::execute(args, &terminal),
         Verb::Logits(args) => logits::execute(args, &terminal),
         Verb::Inspect(args) => inspect::execute(args, &terminal),
+        Verb::Quantize(args) => quantize::execute(args, &terminal),
         Verb::Completions(args) => documents::completions(args, &terminal),
         Verb::Man(args) => documents::man(args, &terminal),
         Verb::Docs(args) => documents::docs(args, &terminal),
