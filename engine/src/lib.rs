@@ -38,6 +38,7 @@ pub mod kernels;
 pub mod load_error;
 mod memory;
 pub mod model;
+pub mod needs;
 pub mod quant;
 pub mod quantize;
 pub mod sample;

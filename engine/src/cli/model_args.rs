@@ -94,19 +94,30 @@ fn isa_parser() -> impl TypedValueParser<Value = Isa> {
     PossibleValuesParser::new(["scalar", "avx2", "avx512"]).try_map(|name| name.parse::<Isa>())
 }
 
+/// Threads that compute where so many are asked for, or none are.
+pub(crate) fn threads(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    asked.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Positions of the context for a model of this shape where so many are asked for, or none are; may be
+/// more than the model has.
+pub(crate) fn context(asked: Option<usize>, config: &Config) -> usize {
+    match asked {
+        Some(0) => config.context_length,
+        Some(size) => size,
+        None => config.context_length.min(DEFAULT_CONTEXT),
+    }
+}
+
 impl ModelArgs {
     /// Threads that compute.
     pub(crate) fn threads(&self) -> NonZeroUsize {
-        self.threads.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        threads(self.threads)
     }
 
     /// Positions of the context for a model of this shape; may be more than the model has.
     pub(crate) fn context(&self, config: &Config) -> usize {
-        match self.ctx_size {
-            Some(0) => config.context_length,
-            Some(size) => size,
-            None => config.context_length.min(DEFAULT_CONTEXT),
-        }
+        context(self.ctx_size, config)
     }
 
     /// Positions of the context, where exactly `needed` serve unless others are asked for.

@@ -30,9 +30,7 @@ impl KvCache {
     /// # Errors
     /// If the system has no memory for it.
     pub(crate) fn new(config: &Config, context: usize) -> Result<Self, OutOfMemory> {
-        let capacity = context.next_multiple_of(STEP);
-        let rows = config.block_count.saturating_mul(config.kv_length());
-        let size = rows.saturating_mul(capacity);
+        let (size, capacity) = (Self::size(config, context), Self::padded(context));
         Ok(Self {
             keys: zeros(size)?,
             values: zeros(size)?,
@@ -40,6 +38,17 @@ impl KvCache {
             kv_heads: config.head_count_kv,
             capacity,
         })
+    }
+
+    /// Keys for `context` positions; there are as many values.
+    fn size(config: &Config, context: usize) -> usize {
+        let rows = config.block_count.saturating_mul(config.kv_length());
+        rows.saturating_mul(Self::padded(context))
+    }
+
+    /// Bytes of a cache for `context` positions.
+    pub(crate) fn bytes(config: &Config, context: usize) -> usize {
+        Self::size(config, context).saturating_mul(size_of::<f32>() + size_of::<f16>())
     }
 
     fn head_start(&self, layer: usize, kv_head: usize) -> usize {
@@ -104,7 +113,7 @@ impl KvCache {
     }
 
     /// `positions` rounded up to whole lanes.
-    pub(super) fn padded(positions: usize) -> usize {
+    pub(crate) fn padded(positions: usize) -> usize {
         positions.next_multiple_of(STEP)
     }
 }

@@ -43,6 +43,17 @@ impl Activations {
         })
     }
 
+    /// Bytes of that room.
+    pub(crate) fn bytes(tokens: usize, width: usize) -> usize {
+        let value = size_of::<i8>() + size_of::<f16>() + size_of::<bf16>();
+        let blocks = width
+            .div_ceil(Q8_0_BLOCK)
+            .saturating_mul(size_of::<Q80Block>())
+            .saturating_add(width.div_ceil(Q8_K_BLOCK).saturating_mul(size_of::<Q8KBlock>()));
+        let token = width.saturating_mul(value).saturating_add(blocks);
+        tokens.saturating_mul(token.saturating_add(size_of::<Int8Row>()))
+    }
+
     /// Converts `x` (rows of `matrix.columns` values) into what `matrix` multiplies.
     pub(crate) fn prepare(
         &mut self,

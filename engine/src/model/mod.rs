@@ -23,4 +23,5 @@ pub use graph::{Activation, Biases, Graph, Names, RopeStyle};
 pub use loading::{LoadOptions, Model, read_tokenizer};
 pub use rope::RopeScaling;
 pub(crate) use rope::RopeTable;
+pub(crate) use weights::arranged_bytes;
 pub(crate) use workspace::Workspace;

@@ -82,6 +82,11 @@ impl RopeTable {
         })
     }
 
+    /// Bytes of that room.
+    pub(crate) fn bytes(config: &Config, context: usize) -> usize {
+        context.saturating_mul(config.head_length / 2).saturating_mul(size_of::<(f32, f32)>())
+    }
+
     /// Computes the angles of positions below `positions` that are not there yet.
     ///
     /// The angle of pair k is p · base^(−2k/d), built as the reference builds it

@@ -273,6 +273,21 @@ fn ternary_scale(name: &str, scale: f32) -> Result<(), ModelError> {
     }
 }
 
+/// Bytes that a layer's matrix of this type takes in memory beside the file's, because the kernels want its
+/// codes arranged otherwise.
+pub(crate) fn arranged_bytes(
+    tensor: &TensorInfo,
+    i2_s: FileLayout,
+    kernels: &Kernels,
+) -> Option<usize> {
+    let arranged = match tensor.tensor_type {
+        TensorType::I2S => i2_s != FileLayout::X86 || kernels.ternary_layout != Layout::Blocks128,
+        TensorType::Tl1 | TensorType::Tl2 => true,
+        _ => false,
+    };
+    arranged.then(|| tensor.elements() / 4)
+}
+
 /// The rows of a matrix in another layout of the kernels.
 fn rearrange(codes: &[u8], columns: usize, layout: Layout) -> Box<[u8]> {
     let row_bytes = columns / 4;

@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::cache::KvCache;
+use super::config::Config;
 use super::linear::Activations;
 use super::loading::Model;
 use crate::kernels::Dispatch;
@@ -44,10 +45,7 @@ impl Workspace {
         chunk: usize,
         threads: usize,
     ) -> Result<Self, OutOfMemory> {
-        let config = model.config();
-        let (width, ff) = (config.embedding_length, config.feed_forward_length);
-        let (query, kv) = (config.query_length(), config.kv_length());
-        let widest = width.max(ff).max(query);
+        let [x, normed, q, k, v, attended, projected, gate, up] = widths(model.config());
         let padded = KvCache::padded(context);
         let rows = |width: usize| zeros(chunk.saturating_mul(width));
         let scratch = |_| {
@@ -55,19 +53,37 @@ impl Workspace {
             Ok(AttentionScratch { scores, weights, seen })
         };
         Ok(Self {
-            x: rows(width)?,
-            normed: rows(widest)?,
-            q: rows(query)?,
-            k: rows(kv)?,
-            v: rows(kv)?,
-            attended: rows(query)?,
-            projected: rows(width)?,
-            gate: rows(ff)?,
-            up: rows(ff)?,
-            activations: Activations::new(chunk, widest)?,
+            x: rows(x)?,
+            normed: rows(normed)?,
+            q: rows(q)?,
+            k: rows(k)?,
+            v: rows(v)?,
+            attended: rows(attended)?,
+            projected: rows(projected)?,
+            gate: rows(gate)?,
+            up: rows(up)?,
+            activations: Activations::new(chunk, normed)?,
             dispatch: Dispatch::new(model.kernels),
             attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
             chunk,
         })
     }
+
+    /// Bytes of the buffers that [`Workspace::new`] allocates.
+    pub(crate) fn bytes(config: &Config, context: usize, chunk: usize, threads: usize) -> usize {
+        let widths = widths(config);
+        let rows = widths.iter().fold(0usize, |sum, width| sum.saturating_add(*width));
+        let rows = rows.saturating_mul(chunk).saturating_mul(size_of::<f32>());
+        let scratch = size_of::<f32>() + 2 * size_of::<f16>();
+        let attention = KvCache::padded(context).saturating_mul(scratch).saturating_mul(threads);
+        rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
+    }
+}
+
+/// Values of a position in each of the f32 buffers, in the order of their fields. The second is the
+/// widest input of a matrix.
+fn widths(config: &Config) -> [usize; 9] {
+    let (width, ff) = (config.embedding_length, config.feed_forward_length);
+    let (query, kv) = (config.query_length(), config.kv_length());
+    [width, width.max(ff).max(query), query, kv, kv, query, width, ff, ff]
 }

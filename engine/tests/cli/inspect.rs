@@ -1,9 +1,13 @@
 //! `bitnet inspect`: what the file holds, of whatever architecture.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use bitnet_engine::exit::Exit;
 use bitnet_engine::gguf::{GgufFile, GgufWriter, TensorType};
+use bitnet_engine::kernels::Kernels;
+use bitnet_engine::model::{Config, LoadOptions};
+use bitnet_engine::needs::Needs;
 use serde_json::Value;
 
 use crate::program::{Ended, Models, call, command};
@@ -54,6 +58,8 @@ fn text_has_totals_first_then_keys_then_tensors() {
         "architecture  bitnet-b1.58\n",
         "supported     yes; loading checks its tensors as well\n",
         "bytes, 32.000 bits each\n",
+        " bytes  32.000 bits each\nmemory        ",
+        "decoding      a token reads ",
         "\n24 keys\n",
         "  general.architecture ",
         "… 768 in all]\n",
@@ -103,7 +109,9 @@ fn another_architecture_is_shown_and_said_to_be_unsupported() {
     let words =
         "architecture  gpt-neox\nsupported     no: architecture 'gpt-neox' is not supported; ";
     assert!(out.contains(words), "{out}");
-    assert_eq!(report(&["inspect", &path])["supported"], false);
+    assert!(!out.contains("\nmemory "), "{out}");
+    let report = report(&["inspect", &path]);
+    assert_eq!((&report["supported"], &report["needs"]), (&false.into(), &Value::Null));
 }
 
 #[test]
@@ -136,7 +144,57 @@ fn totals_are_by_type() {
     writer.write(&mut bytes).unwrap();
     let path = models.file("types.gguf", &bytes);
     let report = report(&["inspect", &path]);
-    let q4 = serde_json::json!({ "tensors": 1, "elements": 128, "bytes": 72 });
+    let q4 = serde_json::json!({
+        "tensors": 1, "elements": 128, "bytes": 72, "bits_per_weight": 4.5
+    });
     assert_eq!((&report["types"]["Q4_0"], &report["parameters"]), (&q4, &136.into()));
     assert_eq!(report["bits_per_weight"].as_f64().unwrap(), 88.0 * 8.0 / 136.0);
+}
+
+#[test]
+fn needs_are_the_librarys_and_a_time_follows_from_a_stated_bandwidth_alone() {
+    let models = Models::new();
+    let path = models.path();
+    let file = GgufFile::open(Path::new(&path)).unwrap();
+    let config = Config::from_file(&file).unwrap();
+    let (threads, options) = (NonZeroUsize::new(3).unwrap(), LoadOptions::default());
+    let args = ["inspect", &path, "-t", "3"];
+    for (flag, context) in [("100", 100), ("0", 512)] {
+        let truth = Needs::of(&file, &config, Kernels::best(), &options, context, threads);
+        let report = report(&[&args[..], &["-c", flag]].concat());
+        let needs = &report["needs"];
+        assert_eq!((&needs["context"], &needs["threads"]), (&context.into(), &3.into()));
+        for (key, figure) in [
+            ("memory_bytes", truth.memory()),
+            ("mapped_bytes", truth.mapped),
+            ("arranged_bytes", truth.arranged),
+            ("cache_bytes", truth.cache),
+            ("workspace_bytes", truth.workspace),
+            ("read_bytes_by_token", truth.read_by_token),
+            ("read_bytes_by_position", truth.read_by_position),
+        ] {
+            assert_eq!(needs[key], figure, "{key}");
+        }
+        assert_eq!(needs["time"], Value::Null, "nobody said how fast memory is");
+    }
+    let truth = Needs::of(&file, &config, Kernels::best(), &options, 512, threads);
+    let timed = report(&[&args[..], &["--bandwidth", "0.5"]].concat());
+    let time = &timed["needs"]["time"];
+    assert_eq!(time["bandwidth_gb_per_s"], 0.5);
+    for (key, position) in [("least_ms_at_first_position", 0), ("least_ms_at_last_position", 511)] {
+        let milliseconds = truth.read_at(position) as f64 / 0.5e9 * 1e3;
+        assert_eq!(time[key].as_f64(), Some(milliseconds), "{key}");
+    }
+    let text = call(&[&args[..], &["--bandwidth", "0.5"]].concat()).with(Exit::Ok).out;
+    let line = format!(
+        "time          at 0.5 GB/s at least {:.3} ms a token",
+        truth.read_at(0) as f64 / 5e5
+    );
+    assert!(text.contains(&line), "{text}");
+
+    let ended = call(&[&args[..], &["--bandwidth", "0"]].concat()).with(Exit::Usage);
+    assert!(ended.err.contains("a number above 0, such as 40 or 38.5, is needed"), "{}", ended.err);
+    let ended = call(&[&args[..], &["-c", "513"]].concat()).with(Exit::Usage);
+    let words = "error: a context of 513 was asked for; the model has 1 to 512 positions\n";
+    assert_eq!(ended.err, words);
 }

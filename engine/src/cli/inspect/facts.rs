@@ -12,6 +12,8 @@ pub(super) struct Facts {
     pub(super) architecture: Option<String>,
     /// Why the engine computes nothing from it, escaped; none if its hyper-parameters are accepted.
     pub(super) refusal: Option<String>,
+    /// Its hyper-parameters, if they are accepted.
+    pub(super) config: Option<Config>,
     /// Elements of all tensors.
     pub(super) parameters: u64,
     /// Bytes of all tensors, without padding.
@@ -28,6 +30,13 @@ pub(super) struct Sum {
     pub(super) bytes: u64,
 }
 
+impl Sum {
+    /// Bits of the data for each element.
+    pub(super) fn bits_per_weight(&self) -> f64 {
+        self.bytes as f64 * 8.0 / self.elements as f64
+    }
+}
+
 impl Facts {
     /// Adds up.
     pub(super) fn of(file: &GgufFile) -> Self {
@@ -38,10 +47,14 @@ impl Facts {
             sum.elements += tensor.elements() as u64;
             sum.bytes += tensor.size as u64;
         }
-        let refusal = Config::from_file(file).err();
+        let (config, refusal) = match Config::from_file(file) {
+            Ok(config) => (Some(config), None),
+            Err(error) => (None, Some(error)),
+        };
         Self {
             architecture: file.metadata().str("general.architecture").ok().map(str::to_owned),
             refusal: refusal.map(|error| escape::text(&error.to_string())),
+            config,
             parameters: types.values().map(|sum| sum.elements).sum(),
             tensor_bytes: types.values().map(|sum| sum.bytes).sum(),
             types,

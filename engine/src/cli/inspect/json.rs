@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Part;
 use super::facts::{Facts, Sum};
+use super::forecast::Forecast;
 use crate::cli::format::{JsonBytes, json_line};
 
 /// Items of an array that are printed where nobody asked for all.
@@ -28,6 +29,8 @@ struct Document<'a> {
     tensor_bytes: u64,
     bits_per_weight: Option<f64>,
     types: Map<String, Json>,
+    /// What computing it takes; none if the engine does not.
+    needs: Option<Json>,
     metadata: Vec<Entry<'a>>,
     tensors: Vec<Tensor<'a>>,
 }
@@ -60,6 +63,7 @@ pub(super) fn write(
     out: &mut impl Write,
     file: &GgufFile,
     facts: &Facts,
+    forecast: Option<&Forecast>,
     part: &Part<'_>,
 ) -> io::Result<()> {
     match part {
@@ -70,14 +74,15 @@ pub(super) fn write(
                 values.map(|(key, value)| entry(key, value, usize::MAX)).collect();
             json_line(out, &serde_json::json!({ "metadata": entries }))
         }
-        Part::Everything => json_line(out, &document(file, facts)),
+        Part::Everything => json_line(out, &document(file, facts, forecast)),
     }
 }
 
-fn document<'a>(file: &'a GgufFile, facts: &'a Facts) -> Document<'a> {
+fn document<'a>(file: &'a GgufFile, facts: &'a Facts, forecast: Option<&Forecast>) -> Document<'a> {
     let sum = |(tensor_type, sum): (&TensorType, &Sum)| {
         let facts = serde_json::json!({
-            "tensors": sum.tensors, "elements": sum.elements, "bytes": sum.bytes
+            "tensors": sum.tensors, "elements": sum.elements, "bytes": sum.bytes,
+            "bits_per_weight": sum.bits_per_weight()
         });
         (tensor_type.name().to_owned(), facts)
     };
@@ -93,6 +98,7 @@ fn document<'a>(file: &'a GgufFile, facts: &'a Facts) -> Document<'a> {
         tensor_bytes: facts.tensor_bytes,
         bits_per_weight: facts.bits_per_weight(),
         types: facts.types.iter().map(sum).collect(),
+        needs: forecast.map(Forecast::json),
         metadata: file.metadata().iter().map(|(key, value)| entry(key, value, ITEMS)).collect(),
         tensors: tensors(file),
     }

@@ -8,6 +8,7 @@ use console::Style;
 
 use super::Part;
 use super::facts::Facts;
+use super::forecast::Forecast;
 
 /// Items of an array, and bytes of a text, that are shown where nobody asked for all.
 const ITEMS: usize = 6;
@@ -18,6 +19,7 @@ pub(super) fn write(
     out: &mut impl Write,
     file: &GgufFile,
     facts: &Facts,
+    forecast: Option<&Forecast>,
     part: &Part<'_>,
     colour: bool,
 ) -> io::Result<()> {
@@ -36,6 +38,7 @@ pub(super) fn write(
                 Style::new().bold().force_styling(colour).apply_to(text.to_owned()).to_string()
             };
             summary(out, file, facts)?;
+            forecast.map_or(Ok(()), |forecast| forecast.text(out))?;
             writeln!(out, "\n{}", heading(&format!("{} keys", file.metadata().len())))?;
             metadata(out, file)?;
             writeln!(out, "\n{}", heading(&format!("{} tensors", file.tensors().len())))?;
@@ -70,9 +73,11 @@ fn summary(out: &mut impl Write, file: &GgufFile, facts: &Facts) -> io::Result<(
     for (tensor_type, sum) in &facts.types {
         let (name, tensors, elements, bytes) =
             (tensor_type.name(), sum.tensors, sum.elements, sum.bytes);
+        let bits = sum.bits_per_weight();
         writeln!(
             out,
-            "  {name:<8}    {tensors:>5} tensors  {elements:>14} elements  {bytes:>14} bytes"
+            "  {name:<8}    {tensors:>5} tensors  {elements:>14} elements  {bytes:>14} bytes  {bits:>6.3} \
+             bits each"
         )?;
     }
     Ok(())
