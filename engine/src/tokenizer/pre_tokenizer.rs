@@ -58,6 +58,8 @@ const DBRX: PreTokenizer = PreTokenizer { name: "dbrx", stages: &[Stage::Llama3]
 
 const CHATGLM: PreTokenizer = PreTokenizer { name: "chatglm-bpe", default_bos: false, ..DBRX };
 
+const GLM_4: PreTokenizer = PreTokenizer { name: "glm4", ignore_merges: true, ..CHATGLM };
+
 const STABLELM_2: PreTokenizer =
     PreTokenizer { name: "stablelm2", stages: &[Stage::Qwen2], ..DEFAULT };
 
@@ -144,11 +146,12 @@ const CHAMELEON: PreTokenizer = PreTokenizer {
 };
 
 /// Names with the same rules, grouped; the first of a group is that of the rules.
-const GROUPS: [(&PreTokenizer, &[&str]); 19] = [
+const GROUPS: [(&PreTokenizer, &[&str]); 20] = [
     (&DEFAULT, &["default"]),
     (&LLAMA_BPE, &["llama-bpe", "llama3", "llama-v3", "falcon-h1", "lfm2", "midm-2.0", "pixtral"]),
     (&DBRX, &["dbrx", "smaug-bpe"]),
-    (&CHATGLM, &["chatglm-bpe", "glm4"]),
+    (&CHATGLM, &["chatglm-bpe"]),
+    (&GLM_4, &["glm4", "glm5"]),
     (
         &GPT_2,
         &[

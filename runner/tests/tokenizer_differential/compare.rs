@@ -18,21 +18,27 @@ use crate::vocabulary::{Recipe, write};
 /// Texts that a wrong rule must be found with.
 const ENOUGH: u64 = 300;
 
-/// Worker processes that no trial is using.
-#[derive(Default)]
-pub struct Workers(Mutex<Vec<WorkerBackend>>);
+/// Worker processes of one reference that no trial is using.
+pub struct Workers {
+    reference: &'static str,
+    idle: Mutex<Vec<WorkerBackend>>,
+}
 
 impl Workers {
+    pub fn new(reference: &'static str) -> Self {
+        Self { reference, idle: Mutex::default() }
+    }
+
     fn take(&self) -> Result<WorkerBackend, BackendError> {
-        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(start, Ok)
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| start(self.reference), Ok)
     }
 }
 
-fn start() -> Result<WorkerBackend, BackendError> {
+fn start(reference: &str) -> Result<WorkerBackend, BackendError> {
     WorkerBackend::start(WorkerSpec {
-        name: "bitnet-cpp".into(),
-        program: locate("bitnet-cpp-worker")?,
+        name: reference.into(),
+        program: locate(&format!("{reference}-worker"))?,
         args: Vec::new(),
         env: Vec::new(),
         build: Some(build_id()),
@@ -204,7 +210,8 @@ impl<'w> Pair<'w> {
 
 impl Drop for Pair<'_> {
     fn drop(&mut self) {
-        self.workers.0.lock().unwrap_or_else(PoisonError::into_inner).extend(self.reference.take());
+        let mut idle = self.workers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.extend(self.reference.take());
     }
 }
 

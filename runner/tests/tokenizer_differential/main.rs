@@ -1,5 +1,8 @@
-//! Our ids against the live reference's on generated texts, vocabulary by vocabulary. A difference
+//! Our ids against the live references' on generated texts, vocabulary by vocabulary. A difference
 //! is shrunk to the smallest text that shows it.
+//!
+//! bitnet.cpp is asked for all that it knows; llama.cpp for the same names and for those that it has got
+//! since.
 //!
 //! `BITNET_DIFFERENTIAL_STRINGS` sets the number of texts for each vocabulary,
 //! `BITNET_DIFFERENTIAL_SEED` what they are made from. The vocabularies are the test's own; those
@@ -22,7 +25,7 @@ use compare::{Pair, Workers};
 use libtest_mimic::{Arguments, Trial};
 use vocabulary::{Recipe, Scores};
 
-/// Every `tokenizer.ggml.pre` that the reference knows, jina's embedding models left out.
+/// Every `tokenizer.ggml.pre` that bitnet.cpp knows, jina's embedding models left out.
 const NAMES: [&str; 32] = [
     "default",
     "llama3",
@@ -58,6 +61,34 @@ const NAMES: [&str; 32] = [
     "exaone",
 ];
 
+/// Names that llama.cpp has added since to rules that bitnet.cpp has.
+const NEWER: [&str; 21] = [
+    "a.x-4.0",
+    "deepseek-r1-qwen",
+    "exaone4",
+    "f2llmv2",
+    "falcon-h1",
+    "gigachat",
+    "glm4",
+    "glm5",
+    "granite-docling",
+    "grok-2",
+    "hunyuan",
+    "kormo",
+    "lfm2",
+    "megrez",
+    "mellum",
+    "mellum2",
+    "midm-2.0",
+    "minerva-7b",
+    "pixtral",
+    "solar-open",
+    "trillion",
+];
+
+/// What the two references split by different rules; the engine follows bitnet.cpp.
+const BITNET_CPP_ALONE: [&str; 2] = ["falcon3", "falcon_e"];
+
 /// Names whose rules differ by one detail, or by all.
 const UNLIKE: [(&str, &str); 8] = [
     ("dbrx", "qwen2"),
@@ -81,14 +112,16 @@ fn main() -> ExitCode {
         strings: number("BITNET_DIFFERENTIAL_STRINGS", 300),
         seed: number("BITNET_DIFFERENTIAL_SEED", 1),
     };
-    let workers = Arc::new(Workers::default());
+    let workers = Arc::new(Workers::new("bitnet-cpp"));
     let compared = Arc::new(AtomicU64::new(0));
     let mut trials = vec![Trial::test("a-difference-is-shrunk", || {
         compare::a_difference_is_shrunk();
         Ok(())
     })];
-    for (name, recipe) in recipes() {
-        let (workers, compared) = (Arc::clone(&workers), Arc::clone(&compared));
+    let llama_cpp = Arc::new(Workers::new("llama-cpp"));
+    let theirs = recipes().into_iter().map(|named| (&workers, named));
+    for (workers, (name, recipe)) in theirs.chain(newer().map(|named| (&llama_cpp, named))) {
+        let (workers, compared) = (Arc::clone(workers), Arc::clone(&compared));
         trials.push(Trial::test(name.clone(), move || {
             let mut pair = Pair::open(&workers, &name, &recipe)?;
             let count = pair.pieces()? + pair.texts(size.seed, size.strings, true)?;
@@ -156,6 +189,12 @@ fn recipes() -> Vec<(String, Recipe)> {
         }
     }
     recipes
+}
+
+/// What llama.cpp is asked.
+fn newer() -> impl Iterator<Item = (String, Recipe)> {
+    let names = NAMES.into_iter().chain(NEWER).filter(|pre| !BITNET_CPP_ALONE.contains(pre));
+    names.map(|pre| (format!("llama-cpp::{pre}"), Recipe::Pairs { pre }))
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {
