@@ -91,7 +91,7 @@ fn layout_parser() -> impl TypedValueParser<Value = FileLayout> {
 }
 
 fn isa_parser() -> impl TypedValueParser<Value = Isa> {
-    PossibleValuesParser::new(["scalar", "avx2", "avx512"]).try_map(|name| name.parse::<Isa>())
+    PossibleValuesParser::new(Isa::ALL.map(Isa::name)).try_map(|name| name.parse::<Isa>())
 }
 
 /// Threads that compute where so many are asked for, or none are.

@@ -7,19 +7,10 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::macros::available;
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
 use crate::quant::i2_s::Layout;
-
-/// Calls a kernel of a table from outside its target features.
-macro_rules! available {
-    ($call:expr) => {
-        // SAFETY: `Kernels::for_isa` hands this table out only after it has detected the target
-        // features that every kernel of the table is compiled for.
-        unsafe { $call }
-    };
-}
-pub(super) use available;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,

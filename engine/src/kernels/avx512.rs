@@ -6,7 +6,8 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::avx2::{self, available};
+use super::avx2;
+use super::macros::available;
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
 use crate::quant::i2_s::Layout;

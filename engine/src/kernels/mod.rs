@@ -9,6 +9,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dispatch;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod macros;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 mod table;
 

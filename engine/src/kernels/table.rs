@@ -3,6 +3,8 @@
 //! A table exists only where the processor can run it, so holding one is the proof that calling it
 //! is allowed. Nothing here reads the environment: the caller names the instruction set.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,11 +23,26 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512,
+    /// AArch64 with NEON, which all of its processors have.
+    Neon,
+    /// AArch64 with NEON and the dot product instructions (FEAT_DotProd).
+    NeonDotprod,
 }
 
 impl Isa {
-    /// All instruction sets, slowest first.
-    pub const ALL: [Isa; 3] = [Isa::Scalar, Isa::Avx2, Isa::Avx512];
+    /// All instruction sets, of each architecture the slowest first.
+    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::NeonDotprod];
+
+    /// Its name in options, suites and receipts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Neon => "neon",
+            Isa::NeonDotprod => "neon-dotprod",
+        }
+    }
 
     /// Whether this processor has it.
     pub fn is_available(self) -> bool {
@@ -45,7 +62,11 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod => Isa::Neon.is_available() && is_aarch64_feature_detected!("dotprod"),
+            // What another architecture has.
             _ => false,
         }
     }
@@ -58,11 +79,7 @@ impl Isa {
 
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Isa::Scalar => "scalar",
-            Isa::Avx2 => "avx2",
-            Isa::Avx512 => "avx512",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -70,8 +87,9 @@ impl FromStr for Isa {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Isa::ALL.into_iter().find(|isa| isa.to_string() == name).ok_or_else(|| {
-            format!("unknown instruction set `{name}`; known are scalar, avx2, avx512")
+        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
+            let known = Isa::ALL.map(Isa::name).join(", ");
+            format!("unknown instruction set `{name}`; known are {known}")
         })
     }
 }
@@ -160,7 +178,10 @@ impl Kernels {
             Isa::Avx2 => &super::avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &super::avx512::KERNELS,
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &super::neon::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod => &super::neon::dotprod::KERNELS,
             _ => return None,
         })
     }

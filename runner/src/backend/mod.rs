@@ -46,7 +46,7 @@ pub struct OpenRequest {
     pub context: usize,
     /// Compute threads, at least 1.
     pub threads: usize,
-    /// Instruction set to force: `scalar`, `avx2`, `avx512`; none means the best one here.
+    /// Instruction set to force, by its name in a suite's `isa`; none means the best one here.
     pub isa: Option<String>,
     /// How the program that made the file packs I2_S: the file does not say. The worker protocol has
     /// no word for it: a reference reads its own packing alone.

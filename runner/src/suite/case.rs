@@ -111,7 +111,7 @@ pub struct KnownFailure {
 pub struct Variant {
     /// Compute threads.
     pub threads: Option<usize>,
-    /// Instruction set: `scalar`, `avx2` or `avx512`.
+    /// Instruction set, by its name in `isa`.
     pub isa: Option<String>,
 }
 

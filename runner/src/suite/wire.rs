@@ -164,6 +164,10 @@ pub(super) enum WireIsa {
     Avx2,
     /// AVX-512.
     Avx512,
+    /// NEON.
+    Neon,
+    /// NEON with dot products.
+    NeonDotprod,
 }
 
 impl WireIsa {
@@ -172,6 +176,8 @@ impl WireIsa {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon-dotprod",
         }
     }
 }

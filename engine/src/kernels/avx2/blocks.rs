@@ -8,30 +8,11 @@ use std::arch::x86_64::*;
 use half::bf16;
 
 use super::{load_i8, load_u8, sum_eight};
-use crate::kernels::scalar::blocks::{blocks_a_row, check, finish_bf16};
+use crate::kernels::macros::tiled;
+use crate::kernels::scalar::blocks::finish_bf16;
 use crate::quant::activation::{Q8KBlock, Q80Block};
 use crate::quant::super_blocks::Factors;
 use crate::quant::{q4_0, q4_k, q5_k, q6_k, q8_0, tq1_0, tq2_0};
-
-/// Declares the kernel of a block type: activation rows in fours, then one by one.
-macro_rules! tiled {
-    ($features:literal: $($name:ident: $tile:ident * $activation:ty, $bytes:expr;)*) => {$(
-        #[target_feature(enable = $features)]
-        pub(super) fn $name(row: &[u8], x: &[$activation], products: &mut [f32]) {
-            let blocks = blocks_a_row(x, products);
-            check(row, $bytes, &x[..blocks]);
-            let (fours, rest) = products.as_chunks_mut::<4>();
-            let (x_fours, x_rest) = x.split_at(4 * fours.len() * blocks);
-            for (products, x) in fours.iter_mut().zip(x_fours.chunks_exact(4 * blocks)) {
-                *products = $tile(row, std::array::from_fn(|t| &x[t * blocks..][..blocks]));
-            }
-            for (product, x) in rest.iter_mut().zip(x_rest.chunks_exact(blocks)) {
-                [*product] = $tile(row, [x]);
-            }
-        }
-    )*};
-}
-pub(in crate::kernels) use tiled;
 
 tiled! {
     "avx2,fma,f16c":

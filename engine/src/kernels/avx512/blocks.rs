@@ -9,10 +9,11 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::avx2::blocks::{half_at, load_16, load_sums, minima, tiled, times_3};
+use super::avx2::blocks::{half_at, load_16, load_sums, minima, times_3};
 use super::avx2::{self, sum_eight};
 use super::{load_i8, load_u8};
-use crate::kernels::scalar::blocks::{blocks_a_row, check, finish_bf16};
+use crate::kernels::macros::tiled;
+use crate::kernels::scalar::blocks::finish_bf16;
 use crate::quant::activation::Q8KBlock;
 use crate::quant::super_blocks::Factors;
 use crate::quant::{q4_k, q5_k, q6_k, tq1_0, tq2_0};
