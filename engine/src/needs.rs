@@ -67,7 +67,10 @@ impl Needs {
 
     /// All memory, mapped or not.
     pub fn memory(&self) -> u64 {
-        self.mapped + self.arranged + self.cache + self.workspace
+        // A number of threads that nobody has makes a workspace that no sum holds.
+        [self.arranged, self.cache, self.workspace]
+            .into_iter()
+            .fold(self.mapped, u64::saturating_add)
     }
 
     /// Bytes that the token at `position` reads.

@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod blocks;
 pub mod i2_s;
+pub mod kernel_config;
 pub mod lookup;
 pub mod q4_0;
 pub mod q4_k;
