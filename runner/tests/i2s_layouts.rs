@@ -24,6 +24,7 @@ prompt = "Many hands make light work."
 relation = "prefill-equals-steps"
 "#;
 
+#[cfg(all(feature = "bitnet-cpp", target_arch = "x86_64"))]
 const COMPARED: &str = r#"kind = "parity"
 analysis = "A reference that cannot read the file."
 [[case]]

@@ -201,7 +201,7 @@ impl Tap for Collector<'_> {
     }
 }
 
-fn kernels(isa: Option<&str>) -> Result<&'static Kernels, BackendError> {
+pub(super) fn kernels(isa: Option<&str>) -> Result<&'static Kernels, BackendError> {
     let Some(name) = isa else { return Ok(Kernels::best()) };
     let isa = name.parse::<Isa>().map_err(BackendError::Refused)?;
     Kernels::for_isa(isa)

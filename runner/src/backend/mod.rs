@@ -10,6 +10,7 @@ use bitnet_engine::quant::i2_s::FileLayout;
 use serde::{Deserialize, Serialize};
 
 pub mod engine;
+pub mod matrix;
 pub mod protocol;
 pub mod serve;
 pub mod worker;

@@ -12,6 +12,7 @@ mod greedy;
 mod judge;
 mod metrics;
 mod noise;
+pub mod quantization;
 mod rows;
 mod summary;
 #[cfg(test)]

@@ -107,14 +107,21 @@ impl Engines {
         self.subject_open = None;
     }
 
-    /// Both engines with the same model open: (subject, reference, facts).
-    pub(super) fn open_pair(
+    /// The reference with `request`'s model open, whatever the subject has.
+    pub(super) fn open_reference(
+        &mut self,
+        program: &'static ReferenceProgram,
+        request: &OpenRequest,
+    ) -> Result<ModelFacts> {
+        self.open_reference_within(program, request, None)
+    }
+
+    fn open_reference_within(
         &mut self,
         program: &'static ReferenceProgram,
         request: &OpenRequest,
         timeout: Option<Duration>,
-    ) -> Result<(&mut dyn Backend, &mut WorkerBackend, ModelFacts)> {
-        let subject_facts = self.open_subject(request)?;
+    ) -> Result<ModelFacts> {
         let name = program.name;
         if !self.references.contains_key(name) {
             let worker = program.start(ANSWER_SECONDS)?;
@@ -135,13 +142,27 @@ impl Engines {
                 facts
             }
         };
+        Ok(facts)
+    }
+
+    /// Both engines with the same model open: (subject, reference, facts).
+    pub(super) fn open_pair(
+        &mut self,
+        program: &'static ReferenceProgram,
+        request: &OpenRequest,
+        timeout: Option<Duration>,
+    ) -> Result<(&mut dyn Backend, &mut WorkerBackend, ModelFacts)> {
+        let subject_facts = self.open_subject(request)?;
+        let facts = self.open_reference_within(program, request, timeout)?;
         if facts != subject_facts {
             return Err(Obstacle::Error(format!(
-                "the engines read the model differently: {name} found {facts:?}, {} found \
+                "the engines read the model differently: {} found {facts:?}, {} found \
                  {subject_facts:?}",
+                program.name,
                 self.subject.identity().name
             )));
         }
+        let reference = self.references.get_mut(program.name).expect("opened above");
         Ok((&mut *self.subject, &mut reference.worker, facts))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::thread;
+use std::time::Duration;
 
 use super::engines::{Engines, ModelFile, options, readable_by_references, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
@@ -13,15 +14,15 @@ use crate::backend::{
     Backend, BackendError, Feed, Generation, Logits, ModelFacts, TokenizeOptions,
 };
 use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge};
+use crate::suite::Variant;
 use crate::suite::case::{Parity, Prompt};
-use crate::suite::{Case, Variant};
 
 /// Runs one variant of a parity case.
 pub(super) fn run(
     engines: &mut Engines,
     against: &'static ReferenceProgram,
     model: ModelFile<'_>,
-    case: &Case,
+    timeout: Option<Duration>,
     parity: &Parity,
     variant: &Variant,
 ) -> Result<Outcome> {
@@ -30,7 +31,7 @@ pub(super) fn run(
     readable_by_references(model)?;
     let facts = engines.facts(model, variant)?;
     let first = roomy_request(model, variant, 1, &facts)?;
-    let (subject, reference, _) = engines.open_pair(against, &first, case.timeout)?;
+    let (subject, reference, _) = engines.open_pair(against, &first, timeout)?;
     let ours = tokens(subject, parity, &facts)?;
     let theirs = tokens(reference, parity, &facts)?;
     let prompt = match &parity.prompt {
@@ -38,7 +39,7 @@ pub(super) fn run(
         Prompt::Text(_) => theirs.as_ref().map_or(&[][..], |tokens| &tokens.ids),
     };
     let request = roomy_request(model, variant, prompt.len() + parity.steps, &facts)?;
-    let (subject, reference, _) = engines.open_pair(against, &request, case.timeout)?;
+    let (subject, reference, _) = engines.open_pair(against, &request, timeout)?;
     let outputs = outputs(subject, reference, prompt, parity.steps)?;
     let input = ParityInput {
         vocab_size: facts.vocab_size,

@@ -5,7 +5,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::tolerance::ceilings;
+use super::tolerance::KNOWN;
 use crate::models::ModelLock;
 use crate::suite::select::{BadTier, TIER_VARIABLE, highest_tier};
 use crate::suite::{Case, LoadErrors, Suite, Trial, load, trials};
@@ -51,7 +51,7 @@ impl Project {
     pub fn load(root: &Path) -> Result<Self, ProjectError> {
         let highest = highest_tier(env::var_os(TIER_VARIABLE).as_deref())?;
         let lock = ModelLock::read(&root.join(LOCK))?;
-        let suites = load(&root.join("suites"), &lock, &ceilings)?;
+        let suites = load(&root.join("suites"), &lock, &KNOWN)?;
         let trials = trials(&suites, highest);
         Ok(Self { root: root.to_owned(), lock, suites, trials })
     }

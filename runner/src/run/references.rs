@@ -63,6 +63,14 @@ impl ReferenceProgram {
         )
     }
 
+    /// Whether it can be started here.
+    ///
+    /// # Errors
+    /// With what provides it.
+    pub(super) fn present(&self) -> Result<()> {
+        if self.is_here() { Ok(()) } else { Err(self.missing()) }
+    }
+
     /// What to say of a program that was built without it.
     fn missing(&self) -> Obstacle {
         Obstacle::Missing(format!(
@@ -99,7 +107,12 @@ impl ReferenceProgram {
 /// One that is not here is missing, and the words name the feature that builds it; but where the
 /// model's other references are here, the trial is left out with that reason: its siblings compare.
 pub(super) fn reference_of(case: &Case, trial: &Trial) -> Result<&'static ReferenceProgram> {
-    choose(&case.model, &case.references, trial.reference.as_deref(), ReferenceProgram::is_here)
+    choose(
+        case.model.as_deref().unwrap_or_default(),
+        &case.references,
+        trial.reference.as_deref(),
+        ReferenceProgram::is_here,
+    )
 }
 
 fn choose(

@@ -13,7 +13,8 @@ use bitnet_engine::model::ModelError;
 use super::engines::{Engines, ModelFile};
 use super::outcome::{Cause, Obstacle, Outcome, Result};
 use super::references::reference_of;
-use super::{Project, metamorphic, parity, reject, tokenizer};
+use super::{Project, metamorphic, parity, quantization, reject, tokenizer};
+use crate::backend::matrix::OwnMatrices;
 use crate::escape;
 use crate::models::{LockedModel, Progress, Store, StoreError};
 use crate::suite::case::KnownFailure;
@@ -85,9 +86,12 @@ impl Runner {
                 let next = match &*why {
                     ModelError::I2sLayout { likelier, .. } => format!(
                         "write `i2s-layout = \"{likelier}\"` into the entry of '{}' in models.toml",
-                        case.model
+                        case.model.as_deref().unwrap_or_default()
                     ),
-                    _ => format!("parity fetch --verify --id {}", case.model),
+                    _ => {
+                        let id = case.model.as_deref().unwrap_or_default();
+                        format!("parity fetch --verify --id {id}")
+                    }
                 };
                 Outcome::failed(Cause::Load, load_error::text(&path, &why, &next))
             }
@@ -145,32 +149,36 @@ impl Runner {
     fn attempt(&mut self, trial: &Trial) -> Result<Outcome> {
         let project = Arc::clone(&self.project);
         let (case, variant) = (project.case(trial), &trial.variant);
-        let locked = project
-            .lock
-            .get(&case.model)
-            .ok_or_else(|| Obstacle::Error(format!("models.toml has no '{}'", case.model)))?;
+        let locked = || {
+            let id = case.model.as_deref().unwrap_or_default();
+            let found = project.lock.get(id);
+            found.ok_or_else(|| Obstacle::Error(format!("models.toml has no '{id}'")))
+        };
         // The reference before the model: one that is not here costs no download.
         let outcome = match &case.check {
             Check::Parity(check) => {
-                let (against, path) = (reference_of(case, trial)?, self.resolve(locked)?);
+                let (against, locked) = (reference_of(case, trial)?, locked()?);
+                let path = self.resolve(locked)?;
                 let model = ModelFile::of(locked, &path);
-                parity::run(&mut self.engines, against, model, case, check, variant)?
+                parity::run(&mut self.engines, against, model, case.timeout, check, variant)?
             }
             Check::Tokenizer(check) => {
-                let (against, path) = (reference_of(case, trial)?, self.resolve(locked)?);
+                let (against, locked) = (reference_of(case, trial)?, locked()?);
+                let path = self.resolve(locked)?;
                 let model = ModelFile::of(locked, &path);
                 tokenizer::run(&mut self.engines, against, model, case, check, variant)?
             }
             Check::Metamorphic(check) => {
+                let locked = locked()?;
                 let path = self.resolve(locked)?;
-                let model = ModelFile::of(locked, &path);
-                metamorphic::run(&mut self.engines, model, check, variant)?
+                metamorphic::run(&mut self.engines, ModelFile::of(locked, &path), check, variant)?
             }
             Check::Reject(check) => {
+                let locked = locked()?;
                 let path = self.resolve(locked)?;
-                let model = ModelFile::of(locked, &path);
-                reject::run(&mut self.engines, model, check, variant)?
+                reject::run(&mut self.engines, ModelFile::of(locked, &path), check, variant)?
             }
+            Check::Quantization(check) => quantization::run(&OwnMatrices, check, variant)?,
         };
         Ok(match &trial.reference {
             Some(reference) if case.references.len() > 1 => outcome.against(reference),

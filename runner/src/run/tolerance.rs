@@ -1,7 +1,11 @@
 //! Between the suite format's tolerance keys and the contracts of `compare`: names only, no figure.
 
+use super::quantization;
 use crate::compare::{Contract, Metric, Policy, Tolerance, ToleranceError};
-use crate::suite::case::{self, GreedyPolicy, ToleranceClass, ToleranceOverrides};
+use crate::suite::case::{self, GreedyPolicy, Known, ToleranceClass, ToleranceOverrides};
+
+/// What the suite format asks: the limits here, and the engine's tensor types.
+pub const KNOWN: Known = Known { ceilings, types: quantization::TYPES };
 
 /// The contract that a class of the suite format names.
 pub fn contract(class: ToleranceClass) -> Contract {

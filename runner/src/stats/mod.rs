@@ -3,13 +3,11 @@
 mod moments;
 mod poisson_binomial;
 mod rate;
-#[cfg(test)]
 mod rng;
 mod sample;
 
 pub use moments::{Moments, PairedMean, ln_perplexity_ratio, paired_mean, student_t};
 pub use poisson_binomial::poisson_binomial_tail;
 pub use rate::{Interval, certifying_count, normal_cdf, wilson, z_one_sided, z_two_sided};
-#[cfg(test)]
-pub(crate) use rng::Rng;
+pub use rng::Rng;
 pub use sample::{MAD_TO_SIGMA, Sample};

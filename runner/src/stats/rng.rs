@@ -1,4 +1,4 @@
-//! A small seeded generator, so that synthetic data of tests are the same on every machine.
+//! A small seeded generator, so that synthetic data are the same on every machine.
 //! Not for secrets.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::damage::Damage;
+use super::quantization::{KnownTypes, Quantization};
 
 pub use crate::manifest::Tier;
 
@@ -42,11 +43,14 @@ pub enum Kind {
     Metamorphic,
     /// A damaged model that must be refused.
     Reject,
+    /// A matrix through a tensor type of the subject and back, and its product.
+    Quantization,
 }
 
 impl Kind {
     /// All kinds, in the order of the reference.
-    pub const ALL: [Self; 4] = [Self::Parity, Self::Tokenizer, Self::Metamorphic, Self::Reject];
+    pub const ALL: [Self; 5] =
+        [Self::Parity, Self::Tokenizer, Self::Metamorphic, Self::Reject, Self::Quantization];
 
     /// The word of the file and of ids.
     pub fn name(self) -> &'static str {
@@ -55,12 +59,18 @@ impl Kind {
             Self::Tokenizer => "tokenizer",
             Self::Metamorphic => "metamorphic",
             Self::Reject => "reject",
+            Self::Quantization => "quantization",
         }
     }
 
     /// Whether a case of this kind is compared with a reference.
     pub fn asks_reference(self) -> bool {
         matches!(self, Self::Parity | Self::Tokenizer)
+    }
+
+    /// Whether a case of this kind opens a model.
+    pub fn opens_model(self) -> bool {
+        self != Self::Quantization
     }
 }
 
@@ -79,8 +89,8 @@ pub struct Case {
     pub line: usize,
     /// What the case is for, if the file says so.
     pub analysis: Option<String>,
-    /// Id in `models.toml`.
-    pub model: String,
+    /// Id in `models.toml`, for the kinds that open a model.
+    pub model: Option<String>,
     /// Names of the references that the model's entry lists, for the kinds that ask one; each has a
     /// trial of its own.
     pub references: Vec<String>,
@@ -138,6 +148,8 @@ pub enum Check {
     Metamorphic(Metamorphic),
     /// See [`Kind::Reject`].
     Reject(Reject),
+    /// See [`Kind::Quantization`].
+    Quantization(Quantization),
 }
 
 /// What an engine starts from.
@@ -232,6 +244,15 @@ pub enum GreedyPolicy {
     Margin,
     /// Any difference fails.
     Exact,
+}
+
+/// What the suite format has to ask others: figures are `compare`'s, types the engine's.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// The limits of a tolerance class; a case may only tighten them.
+    pub ceilings: fn(ToleranceClass) -> ToleranceOverrides,
+    /// The types of kind `quantization` and their limits, likewise.
+    pub types: KnownTypes,
 }
 
 /// A numeric contract; the figures behind the names belong to `compare`.

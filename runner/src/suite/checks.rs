@@ -12,6 +12,7 @@ use super::case::{
 };
 use super::damage::{Damage, ScalarType};
 use super::load::lies_inside;
+use super::read_quantization;
 use super::validate::{Reader, axis, threads_axis};
 use super::wire::{
     WireCase, WireClass, WireDamage, WireGreedy, WireRelation, WireRename, WireTolerance,
@@ -76,6 +77,7 @@ pub(super) fn read(reader: &mut Reader<'_>, wire: WireCase) -> Option<Check> {
             let damage = wire.damage.as_ref().and_then(|wire| damage(reader, wire));
             Check::Reject(Reject { damage: damage?, expect_error: expect_error? })
         }
+        Kind::Quantization => Check::Quantization(read_quantization::read(reader, &wire)?),
     };
     (reader.problems.len() == before).then_some(check)
 }
@@ -87,7 +89,8 @@ fn report_missing(reader: &mut Reader<'_>, wire: &WireCase) {
             reader.required("steps", wire.steps.as_ref());
             reader.required("tolerance", wire.tolerance.as_ref());
         }
-        Kind::Tokenizer => {}
+        // What reads them asks for what they need.
+        Kind::Tokenizer | Kind::Quantization => {}
         Kind::Metamorphic => {
             reader.required("relation", wire.relation.as_ref());
         }
@@ -242,7 +245,7 @@ fn tolerance(reader: &mut Reader<'_>, wire: &WireTolerance) -> Tolerance {
         *limit = wire.as_ref().map(|value| *value.get_ref());
         wire.as_ref().map(Spanned::span)
     });
-    let looser = tightened.looser_than(&(reader.context.ceilings)(class));
+    let looser = tightened.looser_than(&(reader.context.known.ceilings)(class));
     for ((key, bound, asked), span) in tightened.entries().into_iter().zip(spans) {
         let (Some(asked), Some(span)) = (asked, span) else { continue };
         if !asked.is_finite() || asked < 0.0 {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use super::case::{Kind, Suite, ToleranceClass, ToleranceOverrides};
+use super::case::{Kind, Known, Suite};
 use super::validate::{self, Context};
 use super::wire::WireHead;
 use crate::manifest::diagnostic::{Diagnostic, LoadErrors, nearest};
@@ -15,7 +15,7 @@ use crate::manifest::name;
 use crate::models::ModelLock;
 
 /// Kinds that later versions will know; a file with one is refused, never skipped.
-const LATER_KINDS: [&str; 2] = ["quantization", "bench"];
+const LATER_KINDS: [&str; 1] = ["bench"];
 
 /// The rule about links.
 const LEADS_OUT: &str = "this link leads out of the suites folder";
@@ -25,15 +25,11 @@ const TABLES: [&str; 2] = ["case", "defaults"];
 
 /// Loads every suite of the folder `root`, sorted by file name.
 ///
-/// `ceilings` gives the limits of a tolerance class; a case may only tighten them.
+/// `known` gives the limits that a case may only tighten, and the types that it may name.
 ///
 /// # Errors
 /// Everything that is wrong in all files. A folder without suites is an error.
-pub fn load(
-    root: &Path,
-    lock: &ModelLock,
-    ceilings: &dyn Fn(ToleranceClass) -> ToleranceOverrides,
-) -> Result<Vec<Suite>, LoadErrors> {
+pub fn load(root: &Path, lock: &ModelLock, known: &Known) -> Result<Vec<Suite>, LoadErrors> {
     let mut problems = Vec::new();
     let paths = discover(root, &mut problems);
     if paths.is_empty() && problems.is_empty() {
@@ -45,7 +41,7 @@ pub fn load(
     let mut suites = Vec::new();
     for path in paths {
         let before = problems.len();
-        let suite = read_suite(&path, root, lock, ceilings, &mut problems);
+        let suite = read_suite(&path, root, lock, known, &mut problems);
         if problems.len() == before {
             suites.extend(suite);
         }
@@ -117,7 +113,7 @@ fn read_suite(
     path: &Path,
     root: &Path,
     lock: &ModelLock,
-    ceilings: &dyn Fn(ToleranceClass) -> ToleranceOverrides,
+    known: &Known,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Suite> {
     let shown = path.display().to_string();
@@ -198,7 +194,7 @@ fn read_suite(
     });
     // Without a kind it is unknown which keys a case may have.
     let kind = head.kind?.into_inner();
-    let context = Context { source: &source, root, lock, ceilings, kind };
+    let context = Context { source: &source, root, lock, known, kind };
     let defaults = match defaults {
         None => validate::Defaults::none(),
         Some(value) => validate::defaults(&context, value, problems),

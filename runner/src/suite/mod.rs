@@ -7,10 +7,13 @@ pub mod case;
 mod checks;
 pub mod damage;
 pub mod load;
+pub mod quantization;
+mod read_quantization;
 pub mod schema;
 pub mod select;
 mod validate;
 mod wire;
+mod wire_quantization;
 
 pub use crate::manifest::{Diagnostic, LoadErrors, Tier};
 pub use case::{Case, Check, Kind, Suite, Variant};

@@ -104,6 +104,7 @@ pub fn key_tables() -> String {
         ("Keys of `rename`", "WireRename"),
         ("Keys of `set-u32`", "WireSetU32"),
         ("Keys of `set-f32`", "WireSetF32"),
+        ("Keys of `limits`", "WireLimits"),
     ] {
         let _ = write!(text, "\n### {title}\n\n| key | what |\n|---|---|\n");
         let properties = document["definitions"][definition]["properties"].as_object();
@@ -119,6 +120,7 @@ pub fn key_tables() -> String {
         ("Classes of `tolerance`", "WireClass"),
         ("Values of `relation`", "WireRelation"),
         ("Values of `damage`", "WireDamage"),
+        ("Values of `weights`", "WireWeights"),
     ] {
         let _ = write!(text, "\n### {title}\n\n| value | what |\n|---|---|\n");
         let values = document["definitions"][definition]["oneOf"].as_array();
@@ -147,6 +149,7 @@ fn row(text: &mut String, key: &str, cells: &[&str], schema: &Value) {
 mod tests {
     use super::*;
     use crate::suite::case::ToleranceOverrides;
+    use crate::suite::quantization::QuantizationLimits;
 
     fn keys(document: &Value, definition: &str) -> Vec<String> {
         let properties = &document["definitions"][definition]["properties"];
@@ -169,6 +172,16 @@ mod tests {
         domain.push("class");
         domain.sort_unstable();
         let mut wire = keys(&document(), "WireCeilings");
+        wire.sort();
+        assert_eq!(domain, wire);
+    }
+
+    #[test]
+    fn wire_and_domain_know_the_same_limits_of_a_matrix() {
+        let domain = QuantizationLimits::default().entries().map(|(key, _, _)| key);
+        let mut domain: Vec<&str> = domain.into();
+        domain.sort_unstable();
+        let mut wire = keys(&document(), "WireLimits");
         wire.sort();
         assert_eq!(domain, wire);
     }

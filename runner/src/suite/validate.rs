@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::case::{Case, Kind, KnownFailure, Tier, ToleranceClass, ToleranceOverrides, Variant};
+use super::case::{Case, Kind, Known, KnownFailure, Tier, Variant};
 use super::checks;
 use super::wire::{KEYS, WireCase, WireKnownFailure, WireVariants};
 use crate::manifest::diagnostic::{Diagnostic, Source, nearest};
@@ -31,7 +31,7 @@ pub(super) struct Context<'a> {
     pub source: &'a Arc<Source>,
     pub root: &'a Path,
     pub lock: &'a ModelLock,
-    pub ceilings: &'a dyn Fn(ToleranceClass) -> ToleranceOverrides,
+    pub known: &'a Known,
     pub kind: Kind,
 }
 
@@ -221,7 +221,8 @@ fn case<'t>(
     let common = Common::read(&mut reader, &wire, names);
     let check = checks::read(&mut reader, wire);
     let Common { name, analysis, model, tier, known_failure, timeout, variants } = common?;
-    let entry = context.lock.get(&model).filter(|_| context.kind.asks_reference());
+    let asked = model.as_deref().filter(|_| context.kind.asks_reference());
+    let entry = asked.and_then(|id| context.lock.get(id));
     let references = entry.map(|entry| entry.references.clone()).unwrap_or_default();
     let line = context.source.position(reader.header.start).0;
     Some(Case {
@@ -295,7 +296,7 @@ fn with_defaults<'t>(own: Table<'t>, defaults: &Table<'t>) -> Table<'t> {
 struct Common {
     name: String,
     analysis: Option<String>,
-    model: String,
+    model: Option<String>,
     tier: Tier,
     known_failure: Option<KnownFailure>,
     timeout: Option<Duration>,
@@ -310,7 +311,9 @@ impl Common {
     ) -> Option<Self> {
         let before = reader.problems.len();
         reader.required("name", wire.name.as_ref());
-        reader.required("model", wire.model.as_ref());
+        if reader.context.kind.opens_model() {
+            reader.required("model", wire.model.as_ref());
+        }
         reader.required("tier", wire.tier.as_ref());
         if let Some(name) = &wire.name {
             check_name(reader, name, names);
@@ -337,7 +340,7 @@ impl Common {
         Some(Self {
             name: wire.name.as_ref()?.get_ref().clone(),
             analysis: analysis.map(|text| text.trim().to_owned()),
-            model: wire.model.as_ref()?.get_ref().clone(),
+            model: wire.model.as_ref().map(|id| id.get_ref().clone()),
             tier: tier?,
             known_failure,
             timeout,

@@ -12,6 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use toml::Spanned;
 
 use super::case::{Kind, Tier};
+use super::wire_quantization::{WireLimits, WireWeights};
 
 /// The keys beside `[[case]]` and `[defaults]`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -96,23 +97,47 @@ pub(super) struct WireCase {
     /// Text that the refusal must contain.
     #[schemars(with = "String")]
     pub expect_error: Option<Spanned<String>>,
+
+    /// Tensor type as ggml names it, such as `"Q4_0"`.
+    #[schemars(with = "String")]
+    pub r#type: Option<Spanned<String>>,
+    /// Rows of the matrix, 1 to 4 096.
+    #[schemars(with = "u32", range(min = 1, max = 4096))]
+    pub rows: Option<Spanned<i64>>,
+    /// Columns of the matrix, 1 to 4 096; a multiple of the type's block.
+    #[schemars(with = "u32", range(min = 1, max = 4096))]
+    pub columns: Option<Spanned<i64>>,
+    /// Rows of activations that the matrix is multiplied with, 1 to 64. Default 4.
+    #[schemars(with = "u32", range(min = 1, max = 64))]
+    pub tokens: Option<Spanned<i64>>,
+    /// Seed of weights and activations.
+    #[schemars(with = "u64")]
+    pub seed: Option<Spanned<i64>>,
+    /// How the weights are distributed.
+    #[schemars(with = "WireWeights")]
+    pub weights: Option<Spanned<WireWeights>>,
+    /// Limits that are tighter than those of the type.
+    #[schemars(with = "WireLimits")]
+    pub limits: Option<Spanned<WireLimits>>,
 }
 
 /// Keys of a case in the order of the reference, each with the kinds it belongs to.
 pub(super) const KEYS: &[(&str, &[Kind])] = {
-    use Kind::{Metamorphic, Parity, Reject, Tokenizer};
-    const ALL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject];
+    use Kind::{Metamorphic, Parity, Quantization, Reject, Tokenizer};
+    const ALL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject, Quantization];
+    const OPENS_MODEL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject];
     const ASKS_REFERENCE: &[Kind] = &[Parity, Tokenizer];
     const RUNS: &[Kind] = &[Parity, Metamorphic];
+    const COMPUTES: &[Kind] = &[Parity, Metamorphic, Quantization];
     const READS_TEXT: &[Kind] = &[Parity, Tokenizer, Metamorphic];
     &[
         ("name", ALL),
         ("analysis", ALL),
-        ("model", ALL),
+        ("model", OPENS_MODEL),
         ("tier", ALL),
         ("known-failure", ALL),
         ("timeout-seconds", ASKS_REFERENCE),
-        ("variants", RUNS),
+        ("variants", COMPUTES),
         ("prompt", RUNS),
         ("prompt-file", RUNS),
         ("prompt-tokens", RUNS),
@@ -127,6 +152,13 @@ pub(super) const KEYS: &[(&str, &[Kind])] = {
         ("relation", &[Metamorphic]),
         ("damage", &[Reject]),
         ("expect-error", &[Reject]),
+        ("type", &[Quantization]),
+        ("rows", &[Quantization]),
+        ("columns", &[Quantization]),
+        ("tokens", &[Quantization]),
+        ("seed", &[Quantization]),
+        ("weights", &[Quantization]),
+        ("limits", &[Quantization]),
     ]
 };
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bitnet_runner::models::ModelLock;
-pub use bitnet_runner::run::ceilings;
+pub use bitnet_runner::run::KNOWN;
 use bitnet_runner::suite;
 use bitnet_runner::suite::case::Suite;
 
@@ -59,7 +59,7 @@ impl Project {
         let prefix = format!("{}/", self.0.path().display());
         let lock = ModelLock::read(&self.path("models.toml"))
             .map_err(|errors| errors.to_string().replace(&prefix, ""))?;
-        suite::load(&self.path("suites"), &lock, &ceilings)
+        suite::load(&self.path("suites"), &lock, &KNOWN)
             .map_err(|errors| errors.to_string().replace(&prefix, ""))
     }
 

@@ -4,7 +4,7 @@ use bitnet_runner::models::ModelLock;
 use bitnet_runner::suite::case::{Check, Prompt, Tier};
 use bitnet_runner::suite::{self, trials};
 
-use crate::project::{GOOD, HEAD, LOCK, ceilings, one};
+use crate::project::{GOOD, HEAD, KNOWN, LOCK, one};
 
 #[test]
 fn ids_name_tier_kind_suite_case_and_variant() {
@@ -85,7 +85,7 @@ fn the_folder_may_be_written_in_any_way() {
     let project = one(&format!("{HEAD}{GOOD}"));
     let lock = ModelLock::read(&project.path("models.toml")).unwrap_or_else(|e| panic!("{e}"));
     for folder in ["suites/", "suites/.", "./suites", "suites/../suites"] {
-        let suites = suite::load(&project.path(folder), &lock, &ceilings)
+        let suites = suite::load(&project.path(folder), &lock, &KNOWN)
             .unwrap_or_else(|errors| panic!("{folder}: {errors}"));
         assert_eq!(suites.len(), 1, "{folder}");
     }

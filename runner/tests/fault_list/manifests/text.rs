@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bitnet_runner::exit::Exit;
 use bitnet_runner::models::ModelLock;
-use bitnet_runner::run::ceilings;
+use bitnet_runner::run::KNOWN;
 use bitnet_runner::suite;
 
 use super::{lock_refused, project, refused, suite as good_suite, suite_refused};
@@ -142,16 +142,16 @@ pub fn p07_changed_behind_the_reader() {
     let (lock, suites) = (sandbox.path("project/models.toml"), sandbox.path("project/suites"));
     let hash = |text: &str| Model::new("x", text.as_bytes().to_vec(), "").sha256();
     let lock = ModelLock::read(&lock).unwrap_or_else(|error| panic!("{error}"));
-    let first = suite::load(&suites, &lock, &ceilings).unwrap_or_else(|error| panic!("{error}"));
+    let first = suite::load(&suites, &lock, &KNOWN).unwrap_or_else(|error| panic!("{error}"));
     let changed = good_suite().replace("prompt = \"x\"", "prompt = \"y\"");
     sandbox.write("project/suites/good.toml", changed.as_bytes());
     assert_eq!(first[0].sha256, hash(&good_suite()));
-    let second = suite::load(&suites, &lock, &ceilings).unwrap_or_else(|error| panic!("{error}"));
+    let second = suite::load(&suites, &lock, &KNOWN).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(second[0].sha256, hash(&changed));
     // Byte for byte: a mark and line ends that mean nothing to TOML are other bytes.
     let windows = format!("\u{feff}{}", good_suite().replace('\n', "\r\n"));
     sandbox.write("project/suites/good.toml", windows.as_bytes());
-    let third = suite::load(&suites, &lock, &ceilings).unwrap_or_else(|error| panic!("{error}"));
+    let third = suite::load(&suites, &lock, &KNOWN).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(third[0].sha256, hash(&windows));
 
     // A lock that changes during a fetch: what was read decides.

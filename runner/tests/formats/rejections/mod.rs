@@ -4,4 +4,5 @@ mod files;
 mod keys;
 mod kinds;
 mod messages;
+mod quantization;
 mod values;
