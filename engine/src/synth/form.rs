@@ -85,6 +85,11 @@ const FORMS: [Form; 6] = [
 /// The names, for messages.
 pub(super) const NAMES: &str = "bitnet-b1.58, bitnet-25, bitnet, llama, qwen2, qwen3";
 
+/// The architectures that synthetic models can have.
+pub fn architectures() -> Vec<&'static str> {
+    FORMS.iter().map(|form| form.name).collect()
+}
+
 /// The form of the architecture called `name`.
 pub(super) fn find(name: &str) -> Option<&'static Form> {
     const { &FORMS }.iter().find(|form| form.name == name)

@@ -12,5 +12,6 @@ mod spec;
 mod vocabulary;
 mod write;
 
-pub use spec::{Preset, SpecError, SynthSpec, WeightType};
+pub use form::architectures;
+pub use spec::{Preset, SpecError, SynthSpec, WeightType, weight_types};
 pub use write::{SynthError, write_model};

@@ -87,6 +87,11 @@ const TYPES: [(WeightType, TensorType, u32); 11] = [
 const ALL_TYPES: &str = "I2_S, F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0, TQ2_0";
 const EMBEDDING_TYPES: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0, TQ2_0";
 
+/// Names of the types that the layers' matrices of a synthetic model can have.
+pub fn weight_types() -> Vec<&'static str> {
+    TYPES.iter().map(|row| row.1.name()).collect()
+}
+
 /// A synthetic model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SynthSpec {

@@ -4,6 +4,7 @@ pub mod documents;
 pub mod fetch;
 mod lock;
 mod manifest;
+mod matrix;
 pub mod models;
 pub mod run;
 pub mod schema;

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::lock::LockArgs;
-use super::{lock, manifest};
+use super::{lock, manifest, matrix};
 use crate::escape;
 use crate::exit::Exit;
 use crate::models::{LockedModel, ModelLock, ModelSource, State, Store};
@@ -16,8 +16,8 @@ use crate::report::{Colour, print_line, progress};
 /// Verbs of `parity models`.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// List the models of models.toml and where their files are
-    List,
+    /// List the models of models.toml and where their files are; or measure what the engine computes
+    List(matrix::ListArgs),
     /// Print the path of a model's verified file; gets nothing
     Path {
         /// Id of the model
@@ -35,6 +35,11 @@ pub enum ModelsCommand {
 
 /// Executes a verb for the project in `root`.
 pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
+    if let ModelsCommand::List(args) = command
+        && args.matrix()
+    {
+        return matrix::execute(args);
+    }
     let lock = match manifest::lock(root, colour) {
         Ok(lock) => lock,
         Err(exit) => return exit,
@@ -47,7 +52,7 @@ pub fn execute(root: &Path, command: &ModelsCommand, colour: Colour) -> Exit {
         }
     };
     match command {
-        ModelsCommand::List => list(&lock, &store),
+        ModelsCommand::List(_) => list(&lock, &store),
         ModelsCommand::Path { id } => path(&lock, &store, id),
         ModelsCommand::Lock(args) => lock::execute(root, &lock, args, colour),
         ModelsCommand::Synth { id } => synth(&lock, &store, id),
