@@ -34,6 +34,9 @@ pub enum Preset {
     TinyYarn,
     /// [`Preset::Tiny`] with a factor for each of RoPE's frequencies.
     TinyRopeFactors,
+    /// One layer as wide as those of bitnet_b1_58-large, whose shapes are among those that kernels for
+    /// TL1 and TL2 are published for.
+    LargeLayer,
     /// About 50 MB in I2_S: the official file's metadata shape, scaled down; for every CI run.
     CiLight,
     /// The dimensions of BitNet b1.58 2B-4T: 1.2 GB in I2_S.
@@ -170,7 +173,7 @@ fn known_form(name: &str) -> Result<&'static Form, SpecError> {
     })
 }
 
-const PRESETS: [(Preset, &str); 9] = [
+const PRESETS: [(Preset, &str); 10] = [
     (Preset::Tiny, "tiny"),
     (Preset::TinyHeadsOf100, "tiny-heads-of-100"),
     (Preset::TinyWideHeads, "tiny-wide-heads"),
@@ -178,6 +181,7 @@ const PRESETS: [(Preset, &str); 9] = [
     (Preset::TinyLinearRope, "tiny-linear-rope"),
     (Preset::TinyYarn, "tiny-yarn"),
     (Preset::TinyRopeFactors, "tiny-rope-factors"),
+    (Preset::LargeLayer, "large-layer"),
     (Preset::CiLight, "ci-light"),
     (Preset::TwoB4T, "2b-4t"),
 ];
@@ -191,7 +195,7 @@ impl FromStr for Preset {
             what: "preset",
             found: name.into(),
             known: "tiny, tiny-heads-of-100, tiny-wide-heads, tiny-biases, tiny-linear-rope, \
-                    tiny-yarn, tiny-rope-factors, ci-light, 2b-4t",
+                    tiny-yarn, tiny-rope-factors, large-layer, ci-light, 2b-4t",
         })
     }
 }
@@ -304,6 +308,15 @@ impl Preset {
             Preset::TinyLinearRope => Dimensions { rope: Rope::Linear, ..TINY },
             Preset::TinyYarn => Dimensions { rope: Rope::Yarn, ..TINY },
             Preset::TinyRopeFactors => Dimensions { rope: Rope::Factors, ..TINY },
+            Preset::LargeLayer => Dimensions {
+                layers: 1,
+                embedding: 1536,
+                feed_forward: 4096,
+                heads: 12,
+                kv_heads: 12,
+                head: 128,
+                ..TINY
+            },
             // Heads of 128 values and four query heads to a KV head, as in 2B-4T.
             Preset::CiLight => Dimensions {
                 layers: 6,

@@ -7,6 +7,7 @@ use bitnet_engine::quant::activation::{
 };
 use bitnet_engine::quant::blocks::{BlockActivation, BlockType};
 use bitnet_engine::quant::i2_s::{self, Layout};
+use bitnet_engine::quant::tiles::{LookupType, Tile};
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use half::{bf16, f16};
 
@@ -23,6 +24,8 @@ pub enum MatrixType {
     F16,
     /// Rounded to the upper 16 bits.
     Bf16,
+    /// Ternary, in the order of lookup-table kernels; here with tiles that fit most shapes.
+    Lookup(LookupType),
     /// Blocks that stand alone.
     Blocks(BlockType),
 }
@@ -30,8 +33,10 @@ pub enum MatrixType {
 impl MatrixType {
     /// Every type, the engine's block types among them.
     pub fn all() -> Vec<Self> {
-        let alone = [Self::I2S, Self::F32, Self::F16, Self::Bf16];
-        alone.into_iter().chain(BlockType::ALL.map(Self::Blocks)).collect()
+        let ternary = [Self::I2S, Self::Lookup(LookupType::Tl1), Self::Lookup(LookupType::Tl2)];
+        let floats = [Self::F32, Self::F16, Self::Bf16];
+        let blocks = BlockType::ALL.map(Self::Blocks);
+        ternary.into_iter().chain(floats).chain(blocks).collect()
     }
 
     /// The type with this name.
@@ -46,18 +51,37 @@ impl MatrixType {
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
+            Self::Lookup(lookup) => lookup.name(),
             Self::Blocks(block) => block.name(),
         }
     }
 
-    /// Columns come in multiples of this.
-    pub fn block(self) -> usize {
+    /// Rows and columns come in multiples of these.
+    pub fn steps(self) -> (usize, usize) {
+        let rows = if matches!(self, Self::Lookup(_)) { TILE_ROWS } else { 1 };
+        (rows, self.block())
+    }
+
+    fn block(self) -> usize {
         match self {
-            Self::I2S => i2_s::BLOCK,
+            Self::I2S | Self::Lookup(LookupType::Tl1) => i2_s::BLOCK,
+            // What whole tiles leave over is then a number of columns that can be left over.
+            Self::Lookup(LookupType::Tl2) => 2 * i2_s::BLOCK,
             Self::F32 | Self::F16 | Self::Bf16 => 1,
             Self::Blocks(block) => block.block(),
         }
     }
+}
+
+/// Rows of a tile of the lookup-table types.
+const TILE_ROWS: usize = 32;
+
+fn tile(lookup: LookupType) -> Tile {
+    let columns = match lookup {
+        LookupType::Tl1 => 64,
+        LookupType::Tl2 => 96,
+    };
+    Tile { rows: TILE_ROWS, columns, lanes: 32 }
 }
 
 /// A product of a matrix with rows of activations.
@@ -98,7 +122,14 @@ pub struct OwnMatrices;
 impl MatrixEngine for OwnMatrices {
     fn quantize(&self, matrix_type: MatrixType, columns: usize, weights: &[f32]) -> Vec<u8> {
         match matrix_type {
-            MatrixType::I2S => quantize_i2_s(weights),
+            MatrixType::I2S => {
+                let (signs, scale) = signs(weights);
+                i2_s_tensor(&signs, scale)
+            }
+            MatrixType::Lookup(lookup) => {
+                let (signs, scale) = signs(weights);
+                lookup.pack(&signs, scale, columns, tile(lookup))
+            }
             MatrixType::F32 => cast_slice(weights).to_vec(),
             MatrixType::F16 => pod_collect_to_vec(&narrow(weights, f16::from_f32)),
             MatrixType::Bf16 => pod_collect_to_vec(&narrow(weights, bf16::from_f32)),
@@ -125,6 +156,10 @@ impl MatrixEngine for OwnMatrices {
                     })
                 })
                 .collect()
+            }
+            MatrixType::Lookup(lookup) => {
+                let (signs, scale) = unpacked(lookup, columns, bytes);
+                signs.into_iter().map(|sign| f32::from(sign) * scale).collect()
             }
             MatrixType::F32 => pod_collect_to_vec(bytes),
             MatrixType::F16 => {
@@ -153,6 +188,11 @@ impl MatrixEngine for OwnMatrices {
         let floats = |values| Product { values, sums: None };
         Ok(match matrix_type {
             MatrixType::I2S => multiply_i2_s(kernels, columns, bytes, x),
+            // As when a model is loaded: unpacked once, then multiplied as I2_S.
+            MatrixType::Lookup(lookup) => {
+                let (signs, scale) = unpacked(lookup, columns, bytes);
+                multiply_i2_s(kernels, columns, &i2_s_tensor(&signs, scale), x)
+            }
             MatrixType::F32 => {
                 let weights: Vec<f32> = pod_collect_to_vec(bytes);
                 floats(each_row(&weights, x, columns, columns, kernels.dot_f32))
@@ -201,7 +241,7 @@ impl MatrixEngine for OwnMatrices {
 pub fn rounded(matrix_type: MatrixType, columns: usize, x: &[f32]) -> (Vec<f64>, Option<Vec<i8>>) {
     let floats = |values: Vec<f32>| (values.into_iter().map(f64::from).collect(), None);
     match matrix_type {
-        MatrixType::I2S => {
+        MatrixType::I2S | MatrixType::Lookup(_) => {
             let mut codes = vec![0; x.len()];
             let rows = x.chunks_exact(columns).zip(codes.chunks_exact_mut(columns));
             let scales: Vec<f32> = rows.map(|(x, codes)| quantize_int8(x, codes).scale).collect();
@@ -254,14 +294,32 @@ fn narrow<T>(values: &[f32], to: fn(f32) -> T) -> Vec<T> {
 
 /// As bitnet.cpp's `quantize_i2_s` does it: the largest magnitude is the scale, and every weight of at
 /// least 1e-6 its sign.
-fn quantize_i2_s(weights: &[f32]) -> Vec<u8> {
+fn signs(weights: &[f32]) -> (Vec<i8>, f32) {
     let scale = weights.iter().fold(0f32, |max, w| max.max(w.abs()));
-    let code = |w: &f32| if w.abs() < 1e-6 { 0 } else { w.signum() as i8 };
-    let mut bytes = i2_s::pack(&weights.iter().map(code).collect::<Vec<i8>>());
+    let sign = |w: &f32| if w.abs() < 1e-6 { 0 } else { w.signum() as i8 };
+    (weights.iter().map(sign).collect(), scale)
+}
+
+fn i2_s_tensor(signs: &[i8], scale: f32) -> Vec<u8> {
+    let mut bytes = i2_s::pack(signs);
     let codes = bytes.len();
     bytes.resize(codes + i2_s::TAIL_BYTES, 0);
     bytes[codes..codes + 4].copy_from_slice(&scale.to_le_bytes());
     bytes
+}
+
+/// Signs and scale of a lookup-table tensor; an index that stands for nothing makes the scale no number,
+/// which no limit lets pass.
+fn unpacked(lookup: LookupType, columns: usize, bytes: &[u8]) -> (Vec<i8>, f32) {
+    let shapes = (1..).map(|tiles| (tiles * TILE_ROWS, columns));
+    // The scale stands behind as many bytes as the rows take; the rows of a tensor are all that fit.
+    let mut shapes = shapes.take_while(|(rows, columns)| {
+        lookup.scale_offset(*rows, *columns) + i2_s::TAIL_BYTES <= bytes.len()
+    });
+    let shape = shapes.by_ref().last().unwrap_or((TILE_ROWS, columns));
+    lookup
+        .unpack(bytes, shape, tile(lookup))
+        .unwrap_or_else(|_| (vec![0; shape.0 * shape.1], f32::NAN))
 }
 
 fn i2_s_parts(bytes: &[u8]) -> (&[u8], f32) {

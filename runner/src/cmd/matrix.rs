@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use bitnet_engine::synth::{architectures, weight_types};
+use bitnet_engine::synth::architectures;
 use clap::Args;
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ struct Line<'a> {
 pub(super) fn execute(args: &ListArgs) -> Exit {
     let names: Vec<&str> = REFERENCES.iter().map(|reference| reference.name).collect();
     let chosen = chosen("--arch", &args.arch, &architectures()).and_then(|architectures| {
-        let types = chosen("--type", &args.tensor_type, &weight_types())?;
+        let types = chosen("--type", &args.tensor_type, &coverage::types())?;
         Ok((architectures, types, chosen("--reference", &args.reference, &names)?))
     });
     let (architectures, types, names) = match chosen {

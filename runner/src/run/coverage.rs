@@ -4,8 +4,10 @@
 use std::fs::File;
 use std::path::Path;
 
+use bitnet_engine::gguf::GgufFile;
 use bitnet_engine::quant::i2_s::FileLayout;
-use bitnet_engine::synth::{SynthSpec, write_model};
+use bitnet_engine::quantize::{Options, Plan, Target};
+use bitnet_engine::synth::{SynthSpec, weight_types, write_model};
 
 use super::engines::{Engines, ModelFile, request};
 use super::outcome::{Cause, Obstacle, Outcome};
@@ -54,15 +56,43 @@ impl Cell {
     }
 }
 
-/// Makes the tiny model of `architecture` with layers of `tensor_type` at `path`.
+/// Types that no model is made in, and that one is converted to.
+const CONVERTED: [Target; 2] = [Target::Tl1, Target::Tl2];
+
+/// Names of the tensor types that [`make`] knows.
+pub fn types() -> Vec<&'static str> {
+    weight_types().into_iter().chain(CONVERTED.map(Target::name)).collect()
+}
+
+/// Makes a model of `architecture` with layers of `tensor_type` at `path`: two tiny layers, or for the types
+/// whose kernels are made for one shape each, one layer of a shape that there are kernels for.
 ///
 /// # Errors
 /// In words: why it cannot be made.
 pub fn make(architecture: &str, tensor_type: &str, path: &Path) -> Result<(), String> {
-    let spec = SynthSpec::from_names(architecture, "tiny", tensor_type, EMBEDDING, 1)
+    let Some(target) = CONVERTED.into_iter().find(|target| target.name() == tensor_type) else {
+        return synthesise(architecture, "tiny", tensor_type, path);
+    };
+    let source = path.with_extension("source");
+    synthesise(architecture, "large-layer", Target::I2S.name(), &source)?;
+    let file = GgufFile::open(&source).map_err(|error| error.to_string())?;
+    let plan = Plan::new(&file, Options::new(target)).map_err(|error| error.to_string())?;
+    plan.write(create(path)?, |_, _| ()).map(drop).map_err(|error| error.to_string())
+}
+
+fn synthesise(
+    architecture: &str,
+    preset: &str,
+    tensor_type: &str,
+    path: &Path,
+) -> Result<(), String> {
+    let spec = SynthSpec::from_names(architecture, preset, tensor_type, EMBEDDING, 1)
         .map_err(|error| error.to_string())?;
-    let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    write_model(&spec, file, |_, _| ()).map(drop).map_err(|error| error.to_string())
+    write_model(&spec, create(path)?, |_, _| ()).map(drop).map_err(|error| error.to_string())
+}
+
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Compares both engines on the model at `path`.

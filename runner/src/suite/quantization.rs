@@ -8,7 +8,7 @@ use super::case::Bound;
 pub struct Quantization {
     /// The tensor type, as ggml names it.
     pub tensor_type: String,
-    /// Rows of the matrix: outputs of the product.
+    /// Rows of the matrix: outputs of the product, a multiple of what the type asks for.
     pub rows: usize,
     /// Columns of the matrix, a multiple of the type's block.
     pub columns: usize,
@@ -88,11 +88,22 @@ impl QuantizationLimits {
     }
 }
 
+/// A type that a matrix can be quantised to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownType {
+    /// ggml's name in upper case.
+    pub name: &'static str,
+    /// Rows come in multiples of this.
+    pub row_step: usize,
+    /// Columns come in multiples of this.
+    pub column_step: usize,
+}
+
 /// What the suite format asks of those who know types and figures.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownTypes {
-    /// Names of all types that can be quantised to, with the weights of one block.
-    pub types: fn() -> Vec<(&'static str, usize)>,
+    /// All types that can be quantised to.
+    pub types: fn() -> Vec<KnownType>,
     /// The limits of a type for weights of a distribution; none where the type does not hold them.
     pub limits: fn(&str, Distribution) -> Option<QuantizationLimits>,
 }

@@ -4,7 +4,7 @@
 use toml::Spanned;
 
 use super::case::Bound;
-use super::quantization::{Distribution, Quantization, QuantizationLimits};
+use super::quantization::{Distribution, KnownType, Quantization, QuantizationLimits};
 use super::validate::Reader;
 use super::wire::WireCase;
 use super::wire_quantization::WireLimits;
@@ -29,11 +29,17 @@ pub(super) fn read(reader: &mut Reader<'_>, wire: &WireCase) -> Option<Quantizat
     let chosen = wire.r#type.as_ref().and_then(|name| known_type(reader, name));
     let rows = wire.rows.as_ref().and_then(|n| size(reader, "rows", n, MAX_SIDE));
     let columns = wire.columns.as_ref().and_then(|n| size(reader, "columns", n, MAX_SIDE));
-    if let (Some((name, block)), Some(columns), Some(wire)) = (chosen, columns, &wire.columns)
-        && !columns.is_multiple_of(block)
-    {
-        let rule = format!("`columns` of {name} is a multiple of {block}");
-        reader.problem(wire.span(), rule, format!("{columns} leaves {}", columns % block));
+    if let Some(KnownType { name, row_step, column_step }) = chosen {
+        for (key, found, wire, step) in
+            [("rows", rows, &wire.rows, row_step), ("columns", columns, &wire.columns, column_step)]
+        {
+            if let (Some(found), Some(wire)) = (found, wire)
+                && !found.is_multiple_of(step)
+            {
+                let rule = format!("`{key}` of {name} is a multiple of {step}");
+                reader.problem(wire.span(), rule, format!("{found} leaves {}", found % step));
+            }
+        }
     }
     let tokens = match &wire.tokens {
         Some(n) => size(reader, "tokens", n, MAX_TOKENS),
@@ -41,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, wire: &WireCase) -> Option<Quantizat
     };
     let seed = wire.seed.as_ref().and_then(|seed| reader.integer("seed", seed, 0..=i64::MAX));
     let weights = wire.weights.as_ref().map(|weights| weights.get_ref().distribution());
-    let limits = chosen.zip(weights).and_then(|((name, _), weights)| {
+    let limits = chosen.zip(weights).and_then(|(KnownType { name, .. }, weights)| {
         let limits = (reader.context.known.types.limits)(name, weights);
         if limits.is_none()
             && let Some(wire) = &wire.weights
@@ -53,12 +59,12 @@ pub(super) fn read(reader: &mut Reader<'_>, wire: &WireCase) -> Option<Quantizat
     });
     let tightened = match (&wire.limits, limits) {
         (Some(wire), Some(limits)) => {
-            tightened(reader, wire.get_ref(), &limits, chosen?.0, weights?)
+            tightened(reader, wire.get_ref(), &limits, chosen?.name, weights?)
         }
         _ => QuantizationLimits::default(),
     };
     Some(Quantization {
-        tensor_type: chosen?.0.to_owned(),
+        tensor_type: chosen?.name.to_owned(),
         rows: rows?,
         columns: columns?,
         tokens: tokens?,
@@ -77,11 +83,11 @@ fn no_threads(reader: &mut Reader<'_>, wire: &WireCase) {
     }
 }
 
-fn known_type(reader: &mut Reader<'_>, name: &Spanned<String>) -> Option<(&'static str, usize)> {
+fn known_type(reader: &mut Reader<'_>, name: &Spanned<String>) -> Option<KnownType> {
     let types = (reader.context.known.types.types)();
-    let found = types.iter().copied().find(|(known, _)| known == name.get_ref());
+    let found = types.iter().copied().find(|known| known.name == name.get_ref());
     if found.is_none() {
-        let names: Vec<&str> = types.iter().map(|(known, _)| *known).collect();
+        let names: Vec<&str> = types.iter().map(|known| known.name).collect();
         let label = match nearest(name.get_ref(), names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("types: {}", document::list(&names)),

@@ -199,12 +199,11 @@ impl QuantizationVerdict {
             None => self.equal.push("every integer sum"),
             Some(index) => {
                 let (token, row) = (index / rows, index % rows);
-                let found = integers.sums.get(index);
+                let words = |sum: Option<i64>| sum.map_or("none".to_owned(), |sum| sum.to_string());
+                let exact = words(expected.get(index).copied());
+                let found = words(integers.sums.get(index).copied().map(i64::from));
                 let head = "an integer sum is wrong".to_owned();
-                let at = format!(
-                    "first: token {token}, row {row}: exact {:?}, found {found:?}",
-                    expected.get(index)
-                );
+                let at = format!("first: token {token}, row {row}: exact {exact}, found {found}");
                 self.unequal.push((head, at));
             }
         }

@@ -90,7 +90,7 @@ fn equalities_and_limits_fail_one_by_one() {
         verdict.explain("x")
     };
     let sums = story(&[0.5, 0.5], &[1, 2]);
-    let head = "FAIL: an integer sum is wrong (x)\n    first: token 0, row 1: exact Some(1), found Some(2)\n";
+    let head = "FAIL: an integer sum is wrong (x)\n    first: token 0, row 1: exact 1, found 2\n";
     assert!(sums.starts_with(head), "{sums}");
     let product = story(&[0.5, 0.75], &[1, 1]);
     assert!(

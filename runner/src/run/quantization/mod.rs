@@ -9,13 +9,19 @@ use crate::compare::quantization::{
     Integers, Limits, QuantizationInput, QuantizationVerdict, QuantizationWord, judge, limits_of,
 };
 use crate::suite::Variant;
-use crate::suite::quantization::{Distribution, KnownTypes, Quantization, QuantizationLimits};
+use crate::suite::quantization::{
+    Distribution, KnownType, KnownTypes, Quantization, QuantizationLimits,
+};
 
 /// The engine's types and `compare`'s limits, for the suite format.
 pub const TYPES: KnownTypes = KnownTypes { types, limits };
 
-fn types() -> Vec<(&'static str, usize)> {
-    MatrixType::all().into_iter().map(|known| (known.name(), known.block())).collect()
+fn types() -> Vec<KnownType> {
+    let known = |matrix_type: MatrixType| {
+        let (row_step, column_step) = matrix_type.steps();
+        KnownType { name: matrix_type.name(), row_step, column_step }
+    };
+    MatrixType::all().into_iter().map(known).collect()
 }
 
 /// The limits of a type in the suite format's terms.
@@ -133,7 +139,7 @@ mod tests {
     /// A type that the engine gets has to be measured before a case can name it.
     #[test]
     fn every_type_of_the_engine_has_limits_and_no_other() {
-        let names: Vec<&str> = types().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<&str> = types().into_iter().map(|known| known.name).collect();
         for name in &names {
             assert!(limits(name, Distribution::Ternary).is_some(), "no limits of {name}");
         }
