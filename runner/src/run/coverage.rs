@@ -25,6 +25,9 @@ const STEPS: usize = 32;
 /// Largest mean KL of a match, in nats, with ternary weights and with others.
 const TERNARY_KL: f64 = 1e-4;
 const OTHER_KL: f64 = 1e-3;
+/// References and types whose products are sums in another grouping than ours, which follow bitnet.cpp's
+/// AVX2 kernels: last bits differ, and now and then one of them turns an int8 code of the next activations.
+const OTHER_ARITHMETIC: [(&str, &str); 1] = [("llama-cpp", "Q6_K")];
 /// Type of the embedding and the head, whatever the layers have.
 const EMBEDDING: &str = "F16";
 
@@ -118,13 +121,18 @@ pub fn compare(
             other => Cell::NotByReference(of_reference(&words(other), path)),
         };
     }
-    match parity::run(engines, program, model, None, &check(tensor_type), &variant) {
+    match parity::run(engines, program, model, None, &check(program.name, tensor_type), &variant) {
         Ok(Outcome::Passed { verdict, .. }) => {
             let paths = verdict.map(|verdict| verdict.paths).unwrap_or_default();
             Cell::Match(paths.iter().map(|path| path.summary.mean_kl).fold(0.0, f64::max))
         }
-        Ok(Outcome::Failed { cause: Cause::Judged | Cause::Engine, text, .. }) => {
-            Cell::Mismatch(text.lines().next().unwrap_or_default().to_owned())
+        Ok(Outcome::Failed { cause, text, .. }) => {
+            let headline = text.lines().next().unwrap_or_default().to_owned();
+            // It has opened what it cannot compute: its own output is no logits.
+            match cause == Cause::Engine && headline.starts_with("ERROR reference ") {
+                true => Cell::NotByReference(headline),
+                false => Cell::Mismatch(headline),
+            }
         }
         Ok(other) => Cell::Mismatch(format!("{other:?}")),
         // A reference that dies while it computes, or refuses to.
@@ -133,7 +141,11 @@ pub fn compare(
     }
 }
 
-fn check(tensor_type: &str) -> Parity {
+fn check(reference: &str, tensor_type: &str) -> Parity {
+    let class = match OTHER_ARITHMETIC.contains(&(reference, tensor_type)) {
+        true => ToleranceClass::CrossNumerics,
+        false => ToleranceClass::SameNumerics,
+    };
     let ternary = ["I2_S", "TL1", "TL2", "TQ1_0", "TQ2_0"].contains(&tensor_type);
     let mean_kl = Some(if ternary { TERNARY_KL } else { OTHER_KL });
     Parity {
@@ -141,7 +153,7 @@ fn check(tensor_type: &str) -> Parity {
         special: SpecialTokens { add: true, parse: false },
         steps: STEPS,
         tolerance: Tolerance {
-            class: ToleranceClass::SameNumerics,
+            class,
             tightened: ToleranceOverrides { mean_kl, ..ToleranceOverrides::default() },
         },
         greedy: GreedyPolicy::Margin,
