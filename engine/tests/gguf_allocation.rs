@@ -128,6 +128,21 @@ fn g02_every_byte_before_the_data() {
 }
 
 #[test]
+fn g02_counts_that_only_the_whole_file_could_hold() {
+    for with_i2_s in [false, true] {
+        let (file, _) = sample(with_i2_s);
+        // Behind magic and version: the number of tensors, then that of keys.
+        for position in [8, 16] {
+            for count in 0..=64u64 {
+                let mut file = file.clone();
+                file[position..position + 8].copy_from_slice(&count.to_le_bytes());
+                survive(&file, || format!("count at {position} set to {count}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn g02_every_u64_before_the_data() {
     const VALUES: [u64; 7] = [0, 1, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, u64::MAX];
     for with_i2_s in [false, true] {

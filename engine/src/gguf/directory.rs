@@ -192,7 +192,9 @@ fn read_tensors(
     count: u64,
     alignment: u32,
 ) -> Result<Vec<TensorInfo>, GgufError> {
-    let mut tensors = Vec::with_capacity(count as usize);
+    // The count was held against all bytes behind it; the keys have taken some of them since.
+    let possible = cursor.left() / MIN_TENSOR_INFO_BYTES as usize;
+    let mut tensors = Vec::with_capacity(possible.min(count as usize));
     let mut expected = 0usize;
     for _ in 0..count {
         let tensor = read_tensor(cursor, tensors.last(), expected, alignment)?;
