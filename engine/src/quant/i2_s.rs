@@ -109,6 +109,26 @@ pub fn pack(weights: &[i8]) -> Vec<u8> {
     out
 }
 
+/// The weight (−1, 0, 1) of a value in a matrix whose largest magnitude is `scale`, as bitnet.cpp's
+/// `quantize_i2_s` rounds it: 0 below 1e-6 and else the sign. The largest magnitude itself, however small,
+/// keeps its sign.
+pub fn round(value: f32, scale: f32) -> i8 {
+    let magnitude = value.abs();
+    let zero = value == 0.0 || magnitude != scale && f64::from(magnitude) < 1e-6;
+    if zero { 0 } else { value.signum() as i8 }
+}
+
+/// The whole tensor of weights (−1, 0, 1) and their scale: codes, scale, padding.
+///
+/// # Panics
+/// As [`pack`] does.
+pub fn tensor(weights: &[i8], scale: f32) -> Vec<u8> {
+    let mut bytes = pack(weights);
+    bytes.extend_from_slice(&scale.to_le_bytes());
+    bytes.resize(bytes.len() + TAIL_BYTES - 4, 0);
+    bytes
+}
+
 /// Rearranges one row from the file's layout into `layout`.
 ///
 /// # Panics

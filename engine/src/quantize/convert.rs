@@ -98,12 +98,7 @@ fn whole(
     };
     let bytes = match (target.lookup(), tile) {
         (Some(lookup), Some(tile)) => lookup.pack(&weights, scale, columns, tile),
-        _ => {
-            let mut bytes = i2_s::pack(&weights);
-            bytes.extend_from_slice(&scale.to_le_bytes());
-            bytes.resize(bytes.len() + i2_s::TAIL_BYTES - 4, 0);
-            bytes
-        }
+        _ => i2_s::tensor(&weights, scale),
     };
     out.write_all(&bytes).map_err(Failed::Io)?;
     Ok(loss)

@@ -6,9 +6,7 @@ use rayon::prelude::*;
 
 use super::error::QuantizeError;
 use super::source::Source;
-
-/// Magnitudes below this are zeros to the reference's quantisers.
-const ZERO: f64 = 1e-6;
+use crate::quant::i2_s;
 
 /// How far numbers are from ternary, that is from 0 and from ± the largest magnitude of their group: the
 /// whole matrix, or a block of TQ1_0 and TQ2_0.
@@ -64,8 +62,7 @@ pub(super) struct Ternary {
     pub(super) misfit: Misfit,
 }
 
-/// Rounds a matrix to weights and one scale as `quantize_i2_s` of bitnet.cpp does: the scale is the
-/// largest magnitude, a weight is 0 below 1e-6 and else the sign. Exact for what is ternary already,
+/// Rounds a matrix to weights and one scale, its largest magnitude ([`i2_s::round`]). Exact for what is ternary already,
 /// whatever its scale; a scale of 0 where all are zeros.
 ///
 /// # Errors
@@ -89,8 +86,7 @@ pub(super) fn of_matrix(source: &Source<'_>) -> Result<Ternary, QuantizeError> {
             |row, (index, weights)| {
                 source.row(index, row)?;
                 for (weight, &v) in weights.iter_mut().zip(&*row) {
-                    let zero = v == 0.0 || v.abs() != scale && f64::from(v.abs()) < ZERO;
-                    *weight = if zero { 0 } else { v.signum() as i8 };
+                    *weight = i2_s::round(v, scale);
                 }
                 Ok::<_, QuantizeError>(Misfit::of(row, scale))
             },

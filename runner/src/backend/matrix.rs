@@ -124,7 +124,7 @@ impl MatrixEngine for OwnMatrices {
         match matrix_type {
             MatrixType::I2S => {
                 let (signs, scale) = signs(weights);
-                i2_s_tensor(&signs, scale)
+                i2_s::tensor(&signs, scale)
             }
             MatrixType::Lookup(lookup) => {
                 let (signs, scale) = signs(weights);
@@ -191,7 +191,7 @@ impl MatrixEngine for OwnMatrices {
             // As when a model is loaded: unpacked once, then multiplied as I2_S.
             MatrixType::Lookup(lookup) => {
                 let (signs, scale) = unpacked(lookup, columns, bytes);
-                multiply_i2_s(kernels, columns, &i2_s_tensor(&signs, scale), x)
+                multiply_i2_s(kernels, columns, &i2_s::tensor(&signs, scale), x)
             }
             MatrixType::F32 => {
                 let weights: Vec<f32> = pod_collect_to_vec(bytes);
@@ -292,20 +292,10 @@ fn narrow<T>(values: &[f32], to: fn(f32) -> T) -> Vec<T> {
     values.iter().map(|v| to(*v)).collect()
 }
 
-/// As bitnet.cpp's `quantize_i2_s` does it: the largest magnitude is the scale, and every weight of at
-/// least 1e-6 its sign.
+/// The signs of weights and their scale, as the engine's quantiser makes them.
 fn signs(weights: &[f32]) -> (Vec<i8>, f32) {
     let scale = weights.iter().fold(0f32, |max, w| max.max(w.abs()));
-    let sign = |w: &f32| if w.abs() < 1e-6 { 0 } else { w.signum() as i8 };
-    (weights.iter().map(sign).collect(), scale)
-}
-
-fn i2_s_tensor(signs: &[i8], scale: f32) -> Vec<u8> {
-    let mut bytes = i2_s::pack(signs);
-    let codes = bytes.len();
-    bytes.resize(codes + i2_s::TAIL_BYTES, 0);
-    bytes[codes..codes + 4].copy_from_slice(&scale.to_le_bytes());
-    bytes
+    (weights.iter().map(|w| i2_s::round(*w, scale)).collect(), scale)
 }
 
 /// Signs and scale of a lookup-table tensor; an index that stands for nothing makes the scale no number,
