@@ -131,10 +131,17 @@ fn logits_agree_with_f64() {
             "{spec:?}: {median:.1e} in the middle, {largest:.1e} at most, noise gives {of_noise:.1e}"
         );
         println!("{figures}");
-        // With I2_S most rows have no value on an edge. Elsewhere every row behind the first that has
-        // one is moved by it, and the middle says nothing that the largest does not.
-        let near = spec.weights != WeightType::I2S || median <= 4e-7;
-        if largest > 2.0 * of_noise || !near {
+        // How far most rows are. With I2_S they have no value on an edge. F16 weights round every
+        // activation, so some row early on is on one: measured 6e-4. F32 weights leave V and the softmax
+        // row: 8e-6 without a bias or a factor, where the first edge comes late. Behind the first row on
+        // an edge all are moved, and the middle then says nothing that the largest does not.
+        let middle = match (spec.weights, spec.architecture, spec.preset) {
+            (WeightType::I2S, ..) => 4e-7,
+            (WeightType::F16, ..) => 2e-3,
+            (_, "bitnet-b1.58", Preset::Tiny) => 1e-5,
+            _ => f64::INFINITY,
+        };
+        if largest > 2.0 * of_noise || median > middle {
             wrong.push(figures);
         }
     }
