@@ -15,8 +15,10 @@
 pub mod backend;
 pub mod cmd;
 pub mod compare;
+pub mod machine;
 pub mod manifest;
 pub mod models;
+pub mod receipt;
 pub mod report;
 pub mod run;
 pub mod stats;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bitnet_engine::model::ModelError;
 use bitnet_engine::quant::i2_s::FileLayout;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod engine;
@@ -16,7 +17,7 @@ pub mod serve;
 pub mod worker;
 
 /// Who computed a result. No identity, no measurement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// Short stable name, as `references` in `models.toml` spells it: `bitnet-engine`, `bitnet-cpp`.
     pub name: String,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bitnet_runner::compare::quantization::limits_markdown;
 use bitnet_runner::models::{ModelLock, ModelSource};
+use bitnet_runner::receipt;
 use bitnet_runner::suite::case::{Check, Prompt, Relation, Suite, Tier};
 use bitnet_runner::suite::{self, schema, trials};
 
@@ -153,6 +154,13 @@ fn the_schema_is_current() {
     let path = project().join("docs/suite.schema.json");
     let current = fs::read_to_string(&path).unwrap_or_default();
     generated(&path, &current, &schema::json());
+}
+
+#[test]
+fn the_schema_of_receipts_is_current() {
+    let path = project().join("docs/receipt.schema.json");
+    let current = fs::read_to_string(&path).unwrap_or_default();
+    generated(&path, &current, &receipt::schema::json());
 }
 
 /// The text `current` with `generated` between the markers of `name`.

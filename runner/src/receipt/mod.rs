@@ -1,0 +1,15 @@
+//! Receipts: one versioned JSON document a benchmark, with all that was measured and what follows
+//! from it. It starts no engine and judges no figure; readers refuse what they do not know.
+//!
+//! The raw data are the truth: every derived figure is recomputed from them by [`derive`].
+
+mod bench;
+pub mod derive;
+mod file;
+pub mod schema;
+
+pub use bench::{
+    BenchReceipt, CaseFacts, KernelCalls, Kind, Measure, Measured, Metrics, ModelFacts, Order,
+    Output, PeakMemory, Round, SCHEMA_VERSION, Side, Tool, Verdict, Verification, Visit, Word,
+};
+pub use file::{ReceiptError, file_name, read, write};
