@@ -46,6 +46,10 @@ class Engine {
     // The three outputs hold one entry, one row and one entry per step.
     void generate(rust::Slice<const uint32_t> prompt, rust::Slice<uint32_t> ids,
                   rust::Slice<float> rows, rust::Slice<uint64_t> nanos);
+    // `chosen` and `nanos` hold one entry per repetition, or per id behind the first `depth`.
+    void time_prefill(rust::Slice<const uint32_t> ids, rust::Slice<uint32_t> chosen, rust::Slice<uint64_t> nanos);
+    void time_decode(rust::Slice<const uint32_t> ids, size_t depth, rust::Slice<uint32_t> chosen,
+                     rust::Slice<uint64_t> nanos);
     rust::Vec<RawTensor> capture(rust::Slice<const uint32_t> ids, const rust::Vec<rust::String> & names);
 
   private:

@@ -12,6 +12,7 @@ const std::string & system_info() {
 RawBuild build_info() noexcept {
     RawBuild info;
     info.name = PROVIDER_NAME;
+    info.profile = PROVIDER_PROFILE;
     info.version = PROVIDER_VERSION;
     info.source = PROVIDER_SOURCE;
     info.flags = PROVIDER_FLAGS;

@@ -102,9 +102,9 @@ template <class P> auto no_flash_attention(P & p, rank<0>) -> decltype(p.flash_a
 }
 
 // Repacked weights change the order of sums. The fork has no such option and repacks nothing.
-template <class P> auto no_repacking(P & p, rank<1>) -> decltype(p.use_extra_bufts, void()) {
-    p.use_extra_bufts = false;
+template <class P> auto repacking(P & p, bool wanted, rank<1>) -> decltype(p.use_extra_bufts, void()) {
+    p.use_extra_bufts = wanted;
 }
-template <class P> void no_repacking(P &, rank<0>) {}
+template <class P> void repacking(P &, bool, rank<0>) {}
 
 }  // namespace bitnet_bridge::compat

@@ -115,6 +115,16 @@ void begin_rows(const Engine::Impl & impl, Ids ids, size_t room) {
     compat::clear_cache(impl.context.get(), compat::best{});
 }
 
+// Computes `ids` at positions first.. against the clock; the choice from the last row is not counted.
+void timed(const Engine::Impl & impl, Ids ids, size_t first, uint32_t & chosen, uint64_t & nanos) {
+    using clock = std::chrono::steady_clock;
+    const float * row = nullptr;
+    const auto start = clock::now();
+    impl.feed(impl.context.get(), ids, first, Rows::last, [&](size_t, const float * values) { row = values; });
+    nanos = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(clock::now() - start).count());
+    chosen = greedy(row, impl.vocab);
+}
+
 }  // namespace
 
 ContextPtr Engine::Impl::new_context(ggml_backend_sched_eval_callback callback, void * user_data) const {
@@ -136,6 +146,19 @@ ContextPtr Engine::Impl::new_context(ggml_backend_sched_eval_callback callback, 
     if (!ctx) throw std::runtime_error("the reference could not make a context");
     llama_set_causal_attn(ctx.get(), true);
     return ctx;
+}
+
+void Engine::Impl::keep_threads() {
+    ggml_threadpool_params params;
+    ggml_threadpool_params_init(&params, static_cast<int>(settings.threads));
+    threads.reset(ggml_threadpool_new(&params));
+    if (!threads) throw std::runtime_error("the reference could not make its threads");
+    llama_attach_threadpool(context.get(), threads.get(), threads.get());
+    park_threads();
+}
+
+void Engine::Impl::park_threads() const {
+    if (threads) ggml_threadpool_pause(threads.get());
 }
 
 void Engine::Impl::check_ids(Ids ids) const {
@@ -188,7 +211,7 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
         llama_model_params p = llama_model_default_params();
         p.n_gpu_layers = 0;
         p.check_tensors = false;
-        compat::no_repacking(p, compat::best{});
+        compat::repacking(p, settings.repacked_weights, compat::best{});
         impl->model.reset(compat::load_model(file.c_str(), p, compat::best{}));
         if (!impl->model) throw std::runtime_error("the reference could not load the file");
         check_kernels(impl->model.get());
@@ -197,6 +220,7 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
         if (vocab <= 0) throw std::runtime_error("the model has no vocabulary");
         impl->vocab = static_cast<uint32_t>(vocab);
         impl->context = impl->new_context(nullptr, nullptr);
+        if (settings.kept_threads) impl->keep_threads();
         return std::make_unique<Engine>(std::move(impl));
     });
 }
@@ -308,6 +332,35 @@ void Engine::generate(Ids prompt, rust::Slice<uint32_t> ids, rust::Slice<float> 
             nanos[i] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(clock::now() - start).count());
             std::copy_n(row, n, rows.data() + i * n);
         }
+    });
+}
+
+void Engine::time_prefill(Ids ids, rust::Slice<uint32_t> chosen, rust::Slice<uint64_t> nanos) {
+    reporting([&] {
+        impl_->check_ids(ids);
+        impl_->check_positions(ids.size());
+        check_room(nanos.size(), chosen.size(), "times");
+        for (size_t i = 0; i < chosen.size(); ++i) {
+            compat::clear_cache(impl_->context.get(), compat::best{});
+            timed(*impl_, ids, 0, chosen[i], nanos[i]);
+        }
+        impl_->park_threads();
+    });
+}
+
+void Engine::time_decode(Ids ids, size_t depth, rust::Slice<uint32_t> chosen, rust::Slice<uint64_t> nanos) {
+    reporting([&] {
+        impl_->check_ids(ids);
+        impl_->check_positions(ids.size());
+        if (depth >= ids.size()) throw std::runtime_error("no id is left to be timed behind the first " + std::to_string(depth));
+        check_room(chosen.size(), ids.size() - depth, "chosen ids");
+        check_room(nanos.size(), ids.size() - depth, "times");
+        compat::clear_cache(impl_->context.get(), compat::best{});
+        if (depth > 0) impl_->feed(impl_->context.get(), Ids(ids.data(), depth), 0, Rows::last, [](size_t, const float *) {});
+        for (size_t i = 0; i < chosen.size(); ++i) {
+            timed(*impl_, Ids(ids.data() + depth + i, 1), depth + i, chosen[i], nanos[i]);
+        }
+        impl_->park_threads();
     });
 }
 

@@ -21,8 +21,12 @@ struct FreeModel {
 struct FreeContext {
     void operator()(llama_context * ctx) const { llama_free(ctx); }
 };
+struct FreeThreads {
+    void operator()(ggml_threadpool * threads) const { ggml_threadpool_free(threads); }
+};
 using ModelPtr = std::unique_ptr<llama_model, FreeModel>;
 using ContextPtr = std::unique_ptr<llama_context, FreeContext>;
+using ThreadsPtr = std::unique_ptr<ggml_threadpool, FreeThreads>;
 using Ids = rust::Slice<const uint32_t>;
 
 enum class Rows { all, last };
@@ -37,6 +41,8 @@ void check_stack(llama_model * model, const RawSettings & settings);
 struct Engine::Impl {
     ModelPtr model;
     RawSettings settings;
+    // Only with kept_threads. Goes after the context that it is attached to.
+    ThreadsPtr threads;
     ContextPtr context;
     uint32_t vocab = 0;
 
@@ -48,6 +54,12 @@ struct Engine::Impl {
     // Refuses ids outside the vocabulary, an empty list, and more positions than the context holds.
     void check_ids(Ids ids) const;
     void check_positions(size_t needed) const;
+
+    // Makes the threads that stay, and hands them to the context.
+    void keep_threads();
+
+    // Lets the kept threads sleep until the next graph: waiting ones would spin for a while.
+    void park_threads() const;
 
     // Computes ids at positions first.. of `ctx`, in batches. `row(i, values)` gets the logits of ids[i].
     void feed(llama_context * ctx, Ids ids, size_t first, Rows rows,

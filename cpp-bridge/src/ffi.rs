@@ -23,11 +23,14 @@ pub(crate) mod bridge {
         caller_stack: usize,
         key_cache: RawCacheType,
         value_cache: RawCacheType,
+        repacked_weights: bool,
+        kept_threads: bool,
     }
 
     /// What the provider was built from, and what it says of itself.
     struct RawBuild {
         name: String,
+        profile: String,
         version: String,
         source: String,
         flags: String,
@@ -79,6 +82,19 @@ pub(crate) mod bridge {
             prompt: &[u32],
             ids: &mut [u32],
             rows: &mut [f32],
+            nanos: &mut [u64],
+        ) -> Result<()>;
+        fn time_prefill(
+            self: Pin<&mut Engine>,
+            ids: &[u32],
+            chosen: &mut [u32],
+            nanos: &mut [u64],
+        ) -> Result<()>;
+        fn time_decode(
+            self: Pin<&mut Engine>,
+            ids: &[u32],
+            depth: usize,
+            chosen: &mut [u32],
             nanos: &mut [u64],
         ) -> Result<()>;
         fn capture(

@@ -13,6 +13,6 @@ mod stack;
 
 pub use error::Error;
 pub use reference::{
-    BuildInfo, CapturedTensor, Generation, Reference, Timings, build_info, log_tail,
+    BuildInfo, CapturedTensor, Generation, Reference, Timed, Timings, build_info, log_tail,
 };
 pub use settings::{CacheType, Settings};

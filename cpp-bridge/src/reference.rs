@@ -13,6 +13,8 @@ use crate::{Error, Settings};
 pub struct BuildInfo {
     /// Short stable name: `bitnet-cpp`.
     pub name: String,
+    /// What the build is for: `checking`, `fastest`, or `linked` where somebody else built it.
+    pub profile: String,
     /// Version of the sources: a crate's, or a fingerprint of what was linked.
     pub version: String,
     /// Where the sources or the library came from.
@@ -49,6 +51,15 @@ pub struct Generation {
     pub logits: Vec<f32>,
     /// Nanoseconds of each step on a monotonic clock: computing one row and choosing from it. Step
     /// 0 is the prefill of the whole prompt; copying the row out is not counted.
+    pub nanos: Vec<u64>,
+}
+
+/// Times of equal or successive calls, and what each gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timed {
+    /// The id of the highest logit behind each timed call; ties go to the lowest id.
+    pub ids: Vec<u32>,
+    /// Nanoseconds of each call on a monotonic clock, without the search for the highest logit.
     pub nanos: Vec<u64>,
 }
 
@@ -188,6 +199,34 @@ impl Reference {
         Ok(Generation { ids, logits, nanos })
     }
 
+    /// Times `repeats` prefills of `ids`, each into an empty cache, with the logits of the last id.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, Error> {
+        let mut timed = Timed { ids: vec![0; repeats], nanos: vec![0; repeats] };
+        let engine = self.engine.pin_mut();
+        on_large_stack("time_prefill", || {
+            engine.time_prefill(ids, &mut timed.ids, &mut timed.nanos)
+        })?;
+        Ok(timed)
+    }
+
+    /// Times each of `ids` behind the first `depth`, one id a call, with its logits. The first ones
+    /// are prefilled and not timed; the ids are fed as they stand, whatever is chosen.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits), and for a `depth` that leaves no id.
+    pub fn time_decode(&mut self, ids: &[u32], depth: usize) -> Result<Timed, Error> {
+        let steps = ids.len().saturating_sub(depth);
+        let mut timed = Timed { ids: vec![0; steps], nanos: vec![0; steps] };
+        let engine = self.engine.pin_mut();
+        on_large_stack("time_decode", || {
+            engine.time_decode(ids, depth, &mut timed.ids, &mut timed.nanos)
+        })?;
+        Ok(timed)
+    }
+
     /// The named tensors of one prefill of `ids`, in the order of evaluation. Uses a context of its
     /// own, so that no other call pays for the observation.
     ///
@@ -238,6 +277,7 @@ pub fn build_info() -> BuildInfo {
     let raw = bridge::build_info();
     BuildInfo {
         name: raw.name,
+        profile: raw.profile,
         version: raw.version,
         source: raw.source,
         flags: raw.flags,

@@ -15,7 +15,7 @@ pub enum CacheType {
 /// Settings of a [`Reference`](crate::Reference).
 ///
 /// Not adjustable, because a comparison rests on it: causal attention on, flash attention off (it
-/// rounds K and V to F16), weights not repacked, nothing on a GPU.
+/// rounds K and V to F16), nothing on a GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Positions that the KV cache holds, at least 1. More ids are refused.
@@ -32,6 +32,12 @@ pub struct Settings {
     pub key_cache: CacheType,
     /// Type of the cached values. bitnet.cpp works with F16 only.
     pub value_cache: CacheType,
+    /// Rearrange weights when they are loaded, where the reference has a faster layout for this
+    /// processor. It changes the order of sums, and so last bits. bitnet.cpp has no such layout.
+    pub repacked_weights: bool,
+    /// Keep the compute threads from call to call. They spin between the operations and steps of a
+    /// call and are parked behind it; without this each graph makes threads of its own.
+    pub kept_threads: bool,
 }
 
 impl Default for Settings {
@@ -42,11 +48,28 @@ impl Default for Settings {
             micro_batch: 256,
             key_cache: CacheType::F32,
             value_cache: CacheType::F16,
+            repacked_weights: false,
+            kept_threads: false,
         }
     }
 }
 
 impl Settings {
+    /// The fast way: what the references' own benchmark programs use by default, with threads that
+    /// stay and weights that are repacked.
+    #[must_use]
+    pub fn fastest(context: u32, threads: u32) -> Self {
+        Self {
+            context,
+            threads,
+            micro_batch: 512,
+            key_cache: CacheType::F16,
+            value_cache: CacheType::F16,
+            repacked_weights: true,
+            kept_threads: true,
+        }
+    }
+
     pub(crate) fn to_raw(&self) -> RawSettings {
         let cache = |kind| match kind {
             CacheType::F32 => RawCacheType::F32,
@@ -59,6 +82,8 @@ impl Settings {
             caller_stack: STACK_BYTES,
             key_cache: cache(self.key_cache),
             value_cache: cache(self.value_cache),
+            repacked_weights: self.repacked_weights,
+            kept_threads: self.kept_threads,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use compile::Unit;
 use reference::{Plan, Reference};
 use sources::{Origin, Sources};
+use toolchain::Profile;
 
 #[path = "../build/compile.rs"]
 mod compile;
@@ -53,7 +54,7 @@ fn main() {
     reference.build();
 }
 
-fn plan(sources: &Sources, _generated: &Path) -> Result<Plan, String> {
+fn plan(sources: &Sources, profile: Profile, _generated: &Path) -> Result<Plan, String> {
     let root = &sources.root;
     let llama = root.join("3rdparty/llama.cpp");
     let ggml = llama.join("ggml/src");
@@ -68,11 +69,12 @@ fn plan(sources: &Sources, _generated: &Path) -> Result<Plan, String> {
     let includes =
         vec![llama.join("ggml/include"), llama.join("include"), root.join("include"), ggml.clone()];
     let headers = includes[..2].to_vec();
+    let llamafile = (profile == Profile::Fastest).then_some("GGML_USE_LLAMAFILE");
     let unit = |cpp, files: Vec<PathBuf>| Unit {
         cpp,
         files,
         includes: includes.clone(),
-        defines: DEFINES.to_vec(),
+        defines: DEFINES.into_iter().chain(llamafile).collect(),
         ..Unit::default()
     };
     let c = ["ggml.c", "ggml-alloc.c", "ggml-quants.c", "ggml-aarch64.c"];
@@ -81,6 +83,7 @@ fn plan(sources: &Sources, _generated: &Path) -> Result<Plan, String> {
         ["llama.cpp", "llama-vocab.cpp", "llama-grammar.cpp", "llama-sampling.cpp"]
             .map(|file| llama.join("src").join(file)),
     );
+    cpp.extend(llamafile.map(|_| ggml.join("llamafile/sgemm.cpp")));
     cpp.extend(["unicode.cpp", "unicode-data.cpp"].map(|file| llama.join("src").join(file)));
     let bitnet =
         ["ggml-bitnet-mad.cpp", "ggml-bitnet-lut.cpp"].map(|file| root.join("src").join(file));

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::stamp::Stamp;
-use crate::toolchain::{Machines, require_gcc};
+use crate::toolchain::{Machines, Profile, require_gcc};
 
-/// Flags that the arithmetic of the reference depends on. Without `-ffp-contract=off` a compiler
+/// Flags that the arithmetic of the checking build depends on. Without `-ffp-contract=off` a compiler
 /// may fuse a product into a following sum wherever it likes. gcc 12's vectoriser does so all the same
 /// where products are subtracted and added in turn (`vfmaddsub`), as RoPE over neighbours does.
-const ARITHMETIC: [&str; 3] = ["-O3", "-ffp-contract=off", "-fno-tree-vectorize"];
+const CHECKING: [&str; 3] = ["-O3", "-ffp-contract=off", "-fno-tree-vectorize"];
+/// What the references' own builds use; the compiler may fuse and vectorise as it likes.
+const FASTEST: [&str; 1] = ["-O3"];
 
 /// Files of one language with what they are compiled with.
 #[derive(Debug, Clone, Default)]
@@ -43,16 +45,22 @@ pub struct Made {
 }
 
 /// Makes `lib<name>.a` in `out` from the units. `fingerprint` stands for the content of all their
-/// sources and headers.
+/// sources and headers, `profile` chooses the flags.
 ///
 /// # Errors
 /// A missing or unfit compiler with what to install, or the compiler's own words.
-pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Result<Made, String> {
+pub fn archive(
+    name: &str,
+    units: &[Unit],
+    profile: Profile,
+    fingerprint: u64,
+    out: &Path,
+) -> Result<Made, String> {
     let mut builds = Vec::new();
     let mut text = format!("sources {fingerprint:016x}\n");
     let (mut flags, mut compiler) = (String::new(), String::new());
     for unit in units {
-        let build = build(unit);
+        let build = build(unit, profile);
         let tool =
             build.try_get_compiler().map_err(|error| missing(unit.cpp, &error.to_string()))?;
         let version = version(unit.cpp, &tool)?;
@@ -92,6 +100,14 @@ pub fn archive(name: &str, units: &[Unit], fingerprint: u64, out: &Path) -> Resu
     Ok(made(false))
 }
 
+/// What the user asked cargo for: the provider's feature `fastest`.
+pub fn profile() -> Profile {
+    match std::env::var_os("CARGO_FEATURE_FASTEST") {
+        Some(_) => Profile::Fastest,
+        None => Profile::Checking,
+    }
+}
+
 /// The machines of this build: what cargo tells a build script, and what the processor says of itself.
 ///
 /// # Errors
@@ -119,12 +135,16 @@ fn host_has_avx2() -> bool {
     false
 }
 
-fn build(unit: &Unit) -> cc::Build {
+fn build(unit: &Unit, profile: Profile) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(unit.cpp).std(if unit.cpp { "c++17" } else { "gnu11" });
     // Fixed, so that a debug build of the workspace measures the same reference as a release build.
     build.opt_level(3).debug(false).warnings(false).pic(true);
-    for flag in ARITHMETIC {
+    let flags: &[&str] = match profile {
+        Profile::Checking => &CHECKING,
+        Profile::Fastest => &FASTEST,
+    };
+    for flag in flags {
         build.flag(flag);
     }
     for flag in &unit.flags {

@@ -9,6 +9,8 @@ use std::path::Path;
 pub struct Provider {
     /// Short stable name.
     pub name: &'static str,
+    /// What the build is for: `checking`, `fastest`, or `linked` where somebody else built it.
+    pub profile: &'static str,
     /// Version of the sources.
     pub version: String,
     /// Where sources or libraries came from.
@@ -40,6 +42,7 @@ pub fn cpp_runtime(target_os: &str) -> &'static str {
 pub fn provider_header(provider: &Provider) -> String {
     let define = |key: &str, value: &str| format!("#define PROVIDER_{key} {}\n", c_string(value));
     define("NAME", provider.name)
+        + &define("PROFILE", provider.profile)
         + &define("VERSION", &provider.version)
         + &define("SOURCE", &provider.source)
         + &define("FLAGS", &provider.flags)

@@ -14,7 +14,7 @@ use crate::fingerprint;
 use crate::provider::{self, Provider};
 use crate::shim::{self, Bridge};
 use crate::sources::{self, Origin, Sources};
-use crate::toolchain;
+use crate::toolchain::{self, Profile};
 
 /// What tells one reference from another.
 pub struct Reference {
@@ -26,8 +26,9 @@ pub struct Reference {
     pub march: &'static str,
     /// Name of its archive; the shim's has `_shim` behind it.
     pub library: &'static str,
-    /// What to compile of a source tree, given the folder that generated files are written to.
-    pub plan: fn(&Sources, &Path) -> Result<Plan, String>,
+    /// What to compile of a source tree for which purpose, given the folder that generated files are
+    /// written to.
+    pub plan: fn(&Sources, Profile, &Path) -> Result<Plan, String>,
 }
 
 /// What to compile of a source tree.
@@ -89,9 +90,9 @@ impl Reference {
 
     fn compile(&self, bridge: &Bridge, out: &Path) -> Result<(), String> {
         let sources = self.sources()?;
-        let folder = out.join("generated");
+        let (profile, folder) = (compile::profile(), out.join("generated"));
         let Plan { watched, generated, mut units, headers, remark } =
-            (self.plan)(&sources, &folder)?;
+            (self.plan)(&sources, profile, &folder)?;
         if env::var_os(self.origin.source).is_some() {
             for path in &watched {
                 println!("cargo::rerun-if-changed={}", path.display());
@@ -105,12 +106,13 @@ impl Reference {
             write(&folder.join(name), text)?;
         }
         for unit in &mut units {
-            unit.flags.splice(0..0, self.march_flag()?);
+            unit.flags.splice(0..0, self.march_flag(profile)?);
         }
-        let made = compile::archive(self.library, &units, everything, out)?;
+        let made = compile::archive(self.library, &units, profile, everything, out)?;
         let remark = remark.map_or(String::new(), |remark| format!(", {remark}"));
         let provider = Provider {
             name: self.name,
+            profile: profile.name(),
             version: sources.version.unwrap_or_else(|| format!("tree {tree:016x}")),
             source: format!("{}, tree {tree:016x}{remark}", sources.origin),
             flags: made.flags,
@@ -121,7 +123,7 @@ impl Reference {
         Ok(())
     }
 
-    fn march_flag(&self) -> Result<Option<String>, String> {
+    fn march_flag(&self, profile: Profile) -> Result<Option<String>, String> {
         let requested = match env::var(self.march) {
             Ok(value) => Some(value),
             Err(env::VarError::NotPresent) => None,
@@ -129,7 +131,7 @@ impl Reference {
                 return Err(format!("{}: {error}; set it to a value of -march", self.march));
             }
         };
-        let march = toolchain::march(requested.as_deref(), &compile::machines()?);
+        let march = toolchain::march(requested.as_deref(), profile, &compile::machines()?);
         Ok(march.map(|value| format!("-march={value}")))
     }
 
@@ -143,6 +145,7 @@ impl Reference {
         let fingerprint = fingerprint::of(dir, &files)?;
         let provider = Provider {
             name: self.name,
+            profile: "linked",
             version: format!("libraries {fingerprint:016x}"),
             source: format!("{variable}={}", dir.display()),
             flags: "not known: linked, not compiled here".to_owned(),

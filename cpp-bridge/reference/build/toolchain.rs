@@ -2,6 +2,25 @@
 //!
 //! Part of the providers' build scripts. Runs no compiler and knows no reference in particular.
 
+/// What a build of a reference is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Its C source alone defines every bit that it computes: what answers are compared with.
+    Checking,
+    /// As fast as its sources can be compiled: what speed is measured against.
+    Fastest,
+}
+
+impl Profile {
+    /// The word that results bear.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Checking => "checking",
+            Self::Fastest => "fastest",
+        }
+    }
+}
+
 /// The machine that builds and the one that is built for, by rustc's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machines {
@@ -16,13 +35,15 @@ pub struct Machines {
 }
 
 /// The `-march` value for this build: what the user says, nothing if the user says an empty string,
-/// and else AVX2 where the machine that builds is an x86 that has it and is built for. Of another
-/// machine nothing is known, not even that it is of the same generation.
-pub fn march(requested: Option<&str>, machines: &Machines) -> Option<String> {
-    match requested {
-        Some("") => None,
-        Some(value) => Some(value.to_owned()),
-        None => (machines.target_arch == "x86_64"
+/// and else what the machine that builds has, if it is built for: AVX2 on an x86 that has it, or with
+/// [`Profile::Fastest`] all of its instructions. Of another machine nothing is known, not even that it
+/// is of the same generation.
+pub fn march(requested: Option<&str>, profile: Profile, machines: &Machines) -> Option<String> {
+    match (requested, profile) {
+        (Some(""), _) => None,
+        (Some(value), _) => Some(value.to_owned()),
+        (None, Profile::Fastest) => (machines.host == machines.target).then(|| "native".to_owned()),
+        (None, Profile::Checking) => (machines.target_arch == "x86_64"
             && machines.host == machines.target
             && machines.host_has_avx2)
             .then(|| "x86-64-v3".to_owned()),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use compile::Unit;
 use reference::{Plan, Reference};
 use sources::{Origin, Sources};
+use toolchain::Profile;
 
 #[path = "../build/compile.rs"]
 mod compile;
@@ -71,7 +72,7 @@ fn main() {
     reference.build();
 }
 
-fn plan(sources: &Sources, folder: &Path) -> Result<Plan, String> {
+fn plan(sources: &Sources, profile: Profile, folder: &Path) -> Result<Plan, String> {
     let root = &sources.root;
     let (src, models, ggml) = (root.join("src"), root.join("src/models"), root.join("ggml/src"));
     let cpu = ggml.join("ggml-cpu");
@@ -95,6 +96,12 @@ fn plan(sources: &Sources, folder: &Path) -> Result<Plan, String> {
     let kernels = KERNELS.iter().find(|(name, _)| *name == arch).map(|(_, dir)| *dir);
     let mut of_cpu = generated::files_of(&cpu)?;
     of_cpu.extend(generated::files_of(&cpu.join("amx"))?);
+    let fastest = profile == Profile::Fastest;
+    if fastest {
+        for kernels_of_several_tokens in ["llamafile", "tiled"] {
+            of_cpu.extend(generated::files_of(&cpu.join(kernels_of_several_tokens))?);
+        }
+    }
     if let Some(kernels) = kernels {
         // cpu-feats.cpp chooses among libraries at run time; this is the only one.
         let all = generated::files_of(&cpu.join("arch").join(kernels))?;
@@ -103,6 +110,7 @@ fn plan(sources: &Sources, folder: &Path) -> Result<Plan, String> {
     let compute = |cpp, files| {
         let mut unit = unit(cpp, files);
         unit.defines.push("GGML_USE_CPU_REPACK");
+        unit.defines.extend(fastest.then_some("GGML_USE_LLAMAFILE"));
         unit.defines.extend(kernels.is_none().then_some("GGML_CPU_GENERIC"));
         unit
     };
@@ -111,8 +119,8 @@ fn plan(sources: &Sources, folder: &Path) -> Result<Plan, String> {
         generated::version_header(root, "GGML", "ggml/CMakeLists.txt")?,
         generated::version_header(root, "LLAMA", "CMakeLists.txt")?,
         generated::squared_relu(),
-        generated::untiled(),
     ];
+    generated.extend((!fastest).then(generated::untiled));
     generated.extend(generated::unity(&generated::files_of(&models)?));
     let of_generated =
         |name: &(String, String)| name.0.ends_with(".cpp").then(|| folder.join(&name.0));
@@ -132,6 +140,10 @@ fn plan(sources: &Sources, folder: &Path) -> Result<Plan, String> {
     ];
     let mut watched = vec![root.join("include"), root.join("ggml/include"), src, cpu];
     watched.extend(generated::top_level(&ggml)?);
-    let remark = Some(generated::REMARK.to_owned());
+    let mut remark = generated::SQUARED_RELU.to_owned();
+    if !fastest {
+        remark = format!("{remark}, {}", generated::UNTILED);
+    }
+    let remark = Some(remark);
     Ok(Plan { watched, generated, units, headers, remark })
 }

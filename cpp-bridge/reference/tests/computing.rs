@@ -50,12 +50,41 @@ fn identity_names_source_flags_and_compiler() {
         "{}",
         info.system_info
     );
-    if !info.flags.starts_with("not known") {
+    assert_eq!(info.profile == "linked", info.flags.starts_with("not known"));
+    if info.profile == "checking" {
         assert!(info.flags.contains("-ffp-contract=off"), "flags: {}", info.flags);
         assert!(!info.flags.contains("LLAMAFILE"), "flags: {}", info.flags);
         assert!(!info.flags.contains("openmp"), "flags: {}", info.flags);
     }
     println!("{info:#?}");
+}
+
+#[test]
+fn timed_calls_compute_what_untimed_ones_do() {
+    let model = Model::new();
+    let ids = ids(12);
+    let settings = Settings { context: 96, ..Settings::default() };
+    let mut plain = Reference::load(&model.path(), &settings).expect("the model");
+    let rows = plain.logits_by_step(&ids).expect("logits");
+    let chosen: Vec<u32> = rows.chunks(plain.vocab_size()).map(argmax).collect();
+    let last = argmax(&plain.logits(&ids).expect("logits")[11 * plain.vocab_size()..]);
+    // With the same types of cache, and threads that stay or do not.
+    for (kept_threads, threads) in [(false, 1), (true, 1), (true, 2)] {
+        let settings = Settings { kept_threads, threads, ..settings.clone() };
+        let mut reference = Reference::load(&model.path(), &settings).expect("the model");
+        for depth in [0, 5] {
+            let timed = reference.time_decode(&ids, depth).expect("times");
+            assert_eq!(timed.ids, chosen[depth..], "depth {depth}, {settings:?}");
+            assert_eq!(timed.nanos.len(), ids.len() - depth);
+            assert!(timed.nanos.iter().all(|&nanos| nanos > 0), "{:?}", timed.nanos);
+        }
+        let timed = reference.time_prefill(&ids, 3).expect("times");
+        assert_eq!((timed.ids.as_slice(), timed.nanos.len()), (&[last; 3][..], 3));
+        assert!(timed.nanos.iter().all(|&nanos| nanos > 0), "{:?}", timed.nanos);
+        let nothing = reference.time_decode(&ids, 12).expect_err("no id is left").to_string();
+        assert!(nothing.contains("no id is left to be timed behind the first 12"), "{nothing}");
+    }
+    Reference::load(&model.path(), &Settings::fastest(96, 2)).expect("the fast settings");
 }
 
 #[test]

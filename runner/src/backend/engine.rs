@@ -11,8 +11,8 @@ use bitnet_engine::sample::greedy;
 use bitnet_engine::session::Session;
 
 use super::{
-    Backend, BackendError, Feed, Generation, Identity, Logits, ModelFacts, NamedTensor,
-    OpenRequest, TokenizeOptions,
+    Backend, BackendError, Feed, Generation, Identity, KernelCalls, Logits, ModelFacts,
+    NamedTensor, OpenRequest, Output, Timed, TokenizeOptions,
 };
 
 /// Name of our engine in identities and messages.
@@ -157,7 +157,7 @@ impl Backend for EngineBackend {
                 _ => session.step(ids[step - 1]).map_err(refused)?.to_vec(),
             };
             ids.push(greedy(&row).map_err(refused)?);
-            nanos.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            nanos.push(nanos_since(start));
             values.extend_from_slice(&row);
         }
         Ok(Generation { ids, logits: Logits { vocab_size, values }, nanos })
@@ -168,6 +168,79 @@ impl Backend for EngineBackend {
         self.fresh()?.prefill_tapped(ids, LogitsOf::All, Some(&mut collector)).map_err(refused)?;
         Ok(collector.tensors)
     }
+
+    fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, BackendError> {
+        let (mut chosen, mut nanos) = (Vec::with_capacity(repeats), Vec::with_capacity(repeats));
+        let session = self.fresh()?;
+        let before = calls(session);
+        for _ in 0..repeats {
+            session.clear();
+            let start = Instant::now();
+            let row = session.prefill(ids, LogitsOf::Last).map_err(refused)?;
+            nanos.push(nanos_since(start));
+            chosen.push(greedy(&row).map_err(refused)?);
+        }
+        Ok(Timed { ids: chosen, nanos, kernels: calls_since(session, &before) })
+    }
+
+    fn time_decode(
+        &mut self,
+        ids: &[u32],
+        depth: usize,
+        output: Output,
+    ) -> Result<Timed, BackendError> {
+        let Some((prefix, timed)) =
+            ids.split_at_checked(depth).filter(|(_, rest)| !rest.is_empty())
+        else {
+            let why = format!("no id is left to be timed behind the first {depth}");
+            return Err(BackendError::Refused(why));
+        };
+        let session = self.fresh()?;
+        if !prefix.is_empty() {
+            session.prefill(prefix, LogitsOf::Last).map_err(refused)?;
+        }
+        let before = calls(session);
+        let (mut chosen, mut nanos) =
+            (Vec::with_capacity(timed.len()), Vec::with_capacity(timed.len()));
+        for &id in timed {
+            let start = Instant::now();
+            match output {
+                Output::Greedy => {
+                    chosen.push(greedy(session.step(id).map_err(refused)?).map_err(refused)?);
+                    nanos.push(nanos_since(start));
+                }
+                Output::Logits => {
+                    let row = session.step(id).map_err(refused)?;
+                    nanos.push(nanos_since(start));
+                    chosen.push(greedy(row).map_err(refused)?);
+                }
+            }
+        }
+        Ok(Timed { ids: chosen, nanos, kernels: calls_since(session, &before) })
+    }
+}
+
+/// Nanoseconds since `start`, at least 1.
+fn nanos_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// How often each kernel was handed out since the session began.
+fn calls(session: &Session) -> Vec<KernelCalls> {
+    session
+        .dispatched()
+        .map(|d| KernelCalls { name: format!("{}/{}", d.isa, d.kernel), count: d.count })
+        .collect()
+}
+
+/// The same since [`calls`] gave `before`, without those that were not.
+fn calls_since(session: &Session, before: &[KernelCalls]) -> Vec<KernelCalls> {
+    let earlier = |name: &str| before.iter().find(|k| k.name == name).map_or(0, |k| k.count);
+    calls(session)
+        .into_iter()
+        .map(|k| KernelCalls { count: k.count - earlier(&k.name), name: k.name })
+        .filter(|k| k.count > 0)
+        .collect()
 }
 
 /// Puts the chunks of wanted tensors together.

@@ -10,11 +10,14 @@ use bitnet_engine::quant::i2_s::FileLayout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod build;
 pub mod engine;
 pub mod matrix;
 pub mod protocol;
 pub mod serve;
 pub mod worker;
+
+pub use build::{ReferenceBuild, SPEED_SETTINGS};
 
 /// Who computed a result. No identity, no measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -120,6 +123,39 @@ pub struct Generation {
     pub nanos: Vec<u64>,
 }
 
+/// What an engine hands out behind each id of a timed decode.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// The id of the highest logit and nothing else.
+    Greedy,
+    /// Every logit.
+    Logits,
+}
+
+/// A kernel and how often it was handed out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KernelCalls {
+    /// Instruction set and kernel, as `avx2/rms_norm`.
+    pub name: String,
+    /// Operations that were computed with it.
+    pub count: u64,
+}
+
+/// Times of equal or successive calls, with what each gave: no answer, no number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timed {
+    /// The id of the highest logit behind each timed call. Ties go to the lowest id.
+    pub ids: Vec<u32>,
+    /// Wall time of each call in nanoseconds.
+    pub nanos: Vec<u64>,
+    /// The kernels that the calls were computed with, where the engine counts them.
+    pub kernels: Vec<KernelCalls>,
+}
+
 /// One intermediate tensor by its reference name (`attn_norm-0`, `l_out-3`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
@@ -216,4 +252,30 @@ pub trait Backend: Send {
 
     /// The named intermediate tensors of one prefill of `ids`, in the order of evaluation.
     fn tap(&mut self, ids: &[u32], names: &[String]) -> Result<Vec<NamedTensor>, BackendError>;
+
+    /// Times `repeats` prefills of `ids`, each into an empty KV cache, with the logits of the last id.
+    ///
+    /// An engine that does not time itself refuses.
+    fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, BackendError> {
+        let _ = (ids, repeats);
+        Err(untimed(self.identity()))
+    }
+
+    /// Times each of `ids` behind the first `depth`, one id a call. The first ones are prefilled and
+    /// not timed; ids are fed as they stand, whatever is chosen.
+    ///
+    /// An engine that does not time itself, or has no such `output`, refuses.
+    fn time_decode(
+        &mut self,
+        ids: &[u32],
+        depth: usize,
+        output: Output,
+    ) -> Result<Timed, BackendError> {
+        let _ = (ids, depth, output);
+        Err(untimed(self.identity()))
+    }
+}
+
+fn untimed(identity: &Identity) -> BackendError {
+    BackendError::Refused(format!("{} does not time itself", identity.name))
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Feed, Identity};
+use super::{Feed, Identity, KernelCalls, Output};
 
 #[cfg(test)]
 mod example;
@@ -57,6 +57,18 @@ pub enum Request {
         /// Names of the wanted tensors.
         names: Vec<String>,
     },
+    /// [`Backend::time_prefill`](super::Backend::time_prefill). One u32 array: the ids.
+    Prefill {
+        /// How often.
+        repeats: u64,
+    },
+    /// [`Backend::time_decode`](super::Backend::time_decode). One u32 array: the ids.
+    Decode {
+        /// Ids that are prefilled and not timed.
+        depth: u64,
+        /// What is handed out behind each id.
+        output: Output,
+    },
     /// Answer, then end. No arrays.
     Bye {},
 }
@@ -72,6 +84,8 @@ impl Request {
             Request::Logits { .. } => "logits",
             Request::Generate { .. } => "generate",
             Request::Tap { .. } => "tap",
+            Request::Prefill { .. } => "prefill",
+            Request::Decode { .. } => "decode",
             Request::Bye {} => "bye",
         }
     }
@@ -120,6 +134,11 @@ pub enum Answer {
         /// What the arrays are, in their order.
         tensors: Vec<TensorHead>,
     },
+    /// To `prefill` and `decode`. Two arrays: u32 chosen ids, u64 nanoseconds, one of each a timed call.
+    Timed {
+        /// What computed, where the engine counts it.
+        kernels: Vec<KernelCalls>,
+    },
     /// To `bye`. No arrays.
     Bye {},
     /// To any request: the engine cannot do this. No arrays.
@@ -147,6 +166,7 @@ impl Answer {
             Answer::Logits { .. } => "logits",
             Answer::Generation { .. } => "generation",
             Answer::Tensors { .. } => "tensors",
+            Answer::Timed { .. } => "timed",
             Answer::Bye {} => "bye",
             Answer::Refused { .. } => "refused",
             Answer::Unavailable { .. } => "unavailable",
@@ -211,6 +231,8 @@ mod tests {
             Request::Logits { feed: Feed::Prefill },
             Request::Generate { steps: 0 },
             Request::Tap { names: Vec::new() },
+            Request::Prefill { repeats: 0 },
+            Request::Decode { depth: 0, output: Output::Greedy },
             Request::Bye {},
         ] {
             assert_eq!(serde_json::to_value(&request).unwrap()["call"], request.name());
@@ -223,6 +245,7 @@ mod tests {
             Answer::Logits { vocab_size: 0 },
             Answer::Generation { vocab_size: 0 },
             Answer::Tensors { tensors: Vec::new() },
+            Answer::Timed { kernels: Vec::new() },
             Answer::Bye {},
             Answer::Refused { message: String::new() },
             Answer::Unavailable { what: String::new(), remedy: String::new() },

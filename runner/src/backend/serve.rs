@@ -7,7 +7,7 @@ use super::protocol::{
     Answer, Array, FrameError, FrameReader, PAYLOAD_CAP, Request, TensorHead, build_id,
     encode_head, write_frame,
 };
-use super::{Backend, BackendError, OpenRequest, TokenizeOptions};
+use super::{Backend, BackendError, OpenRequest, Timed, TokenizeOptions};
 
 /// Answers the requests on `input` until it ends or says `bye`.
 ///
@@ -182,11 +182,22 @@ fn answer(
                 .unzip();
             Ok((Answer::Tensors { tensors }, arrays))
         }
+        Request::Prefill { repeats } => {
+            Ok(timed(backend.time_prefill(&only_ids(name, arrays)?, size(repeats)?)?))
+        }
+        Request::Decode { depth, output } => {
+            Ok(timed(backend.time_decode(&only_ids(name, arrays)?, size(depth)?, output)?))
+        }
         Request::Bye {} => {
             let [] = exactly(name, arrays)?;
             Ok((Answer::Bye {}, Vec::new()))
         }
     }
+}
+
+fn timed(timed: Timed) -> (Answer, Vec<Array>) {
+    let Timed { ids, nanos, kernels } = timed;
+    (Answer::Timed { kernels }, vec![Array::U32(ids), Array::U64(nanos)])
 }
 
 fn exactly<const N: usize>(name: &str, arrays: Vec<Array>) -> Result<[Array; N], BackendError> {

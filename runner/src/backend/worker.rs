@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::protocol::{Answer, Array, PAYLOAD_CAP, Request, TensorHead};
 use super::{
     Backend, BackendError, Feed, Generation, Identity, Logits, ModelFacts, NamedTensor,
-    OpenRequest, TokenizeOptions,
+    OpenRequest, Output, Timed, TokenizeOptions,
 };
 
 mod client;
@@ -168,6 +168,39 @@ impl WorkerBackend {
     }
 }
 
+impl WorkerBackend {
+    /// Asks for the times of `calls` calls.
+    fn timed(
+        &mut self,
+        request: &Request,
+        ids: &[u32],
+        calls: usize,
+    ) -> Result<Timed, BackendError> {
+        let ModelFacts { vocab_size, .. } = self.ensure_open()?;
+        let ids = vec![Array::U32(ids.to_vec())];
+        let (answer, mut arrays) = self.client.ask(request, ids, calls as u64 * (4 + 8))?;
+        let (Answer::Timed { kernels }, [Array::U32(chosen), Array::U64(nanos)]) =
+            (&answer, arrays.as_mut_slice())
+        else {
+            return Err(self.client.unexpected(request, &answer, &arrays));
+        };
+        if [chosen.len(), nanos.len()] != [calls; 2] {
+            return Err(self.client.broken(&format!(
+                "expected the times of {calls} calls, got {} ids and {} times",
+                chosen.len(),
+                nanos.len()
+            )));
+        }
+        if let Some(id) = chosen.iter().find(|&&id| id as usize >= vocab_size) {
+            return Err(self.client.broken(&format!("it chose id {id} out of {vocab_size} ids")));
+        }
+        if nanos.contains(&0) {
+            return Err(self.client.broken("a call that took no time at all was not measured"));
+        }
+        Ok(Timed { ids: take(chosen), nanos: take(nanos), kernels: kernels.clone() })
+    }
+}
+
 impl Backend for WorkerBackend {
     fn identity(&self) -> &Identity {
         &self.identity
@@ -270,6 +303,21 @@ impl Backend for WorkerBackend {
         }
         let tensors = heads.iter().zip(arrays).map(|(head, values)| tensor(head, values, names));
         tensors.collect::<Result<_, String>>().map_err(|what| self.client.broken(&what))
+    }
+
+    fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, BackendError> {
+        let request = Request::Prefill { repeats: repeats as u64 };
+        self.timed(&request, ids, repeats)
+    }
+
+    fn time_decode(
+        &mut self,
+        ids: &[u32],
+        depth: usize,
+        output: Output,
+    ) -> Result<Timed, BackendError> {
+        let request = Request::Decode { depth: depth as u64, output };
+        self.timed(&request, ids, ids.len().saturating_sub(depth))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Identity;
+use crate::backend::{Identity, KernelCalls, Output};
 use crate::machine::Machine;
 use crate::stats::Interval;
 
@@ -95,16 +95,6 @@ pub struct ModelFacts {
     pub tensor_types: BTreeMap<String, usize>,
 }
 
-/// A kernel and how often it was handed out.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KernelCalls {
-    /// Instruction set and kernel, as `avx2/rms_norm`.
-    pub name: String,
-    /// Operations that were computed with it.
-    pub count: u64,
-}
-
 /// Resident bytes of the engines' processes at their largest, loading included; none where the system
 /// does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,18 +118,6 @@ pub enum Measure {
     Prefill,
     /// `tg`: one id a call; the ids are given, whatever the engine would choose.
     Decode,
-}
-
-/// What an engine hands out behind each id of a decode.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Output {
-    /// The id of the highest logit and nothing else.
-    Greedy,
-    /// Every logit.
-    Logits,
 }
 
 /// One measure of a case: raw data, and what follows from them.

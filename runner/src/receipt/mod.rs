@@ -8,8 +8,9 @@ pub mod derive;
 mod file;
 pub mod schema;
 
+pub use crate::backend::{KernelCalls, Output};
 pub use bench::{
-    BenchReceipt, CaseFacts, KernelCalls, Kind, Measure, Measured, Metrics, ModelFacts, Order,
-    Output, PeakMemory, Round, SCHEMA_VERSION, Side, Tool, Verdict, Verification, Visit, Word,
+    BenchReceipt, CaseFacts, Kind, Measure, Measured, Metrics, ModelFacts, Order, PeakMemory,
+    Round, SCHEMA_VERSION, Side, Tool, Verdict, Verification, Visit, Word,
 };
 pub use file::{ReceiptError, file_name, read, write};

@@ -13,7 +13,7 @@ use super::outcome::{Obstacle, Result};
 use super::references::ReferenceProgram;
 use crate::backend::engine::EngineBackend;
 use crate::backend::worker::WorkerBackend;
-use crate::backend::{Backend, Identity, ModelFacts, OpenRequest, TokenizeOptions};
+use crate::backend::{Backend, Identity, ModelFacts, OpenRequest, ReferenceBuild, TokenizeOptions};
 use crate::models::LockedModel;
 use crate::suite::Variant;
 use crate::suite::case::{Prompt, SpecialTokens};
@@ -124,7 +124,14 @@ impl Engines {
     ) -> Result<ModelFacts> {
         let name = program.name;
         if !self.references.contains_key(name) {
-            let worker = program.start(ANSWER_SECONDS)?;
+            let worker = program.start(ANSWER_SECONDS, &[])?;
+            if ReferenceBuild::of(worker.identity()) == ReferenceBuild::Fastest {
+                return Err(Obstacle::Error(format!(
+                    "the worker of {name} is a build for speed, whose sums are rounded elsewhere: \
+                     answers are compared with the checking build\n  to get it: build without the \
+                     feature `fastest-references`"
+                )));
+            }
             self.references.insert(name, Reference { worker, open: None });
         }
         let reference = self.references.get_mut(name).expect("inserted above");

@@ -81,8 +81,9 @@ impl ReferenceProgram {
         ))
     }
 
-    /// Starts its worker, which has `answer_seconds` for an answer until a case says otherwise.
-    pub(super) fn start(&self, answer_seconds: u64) -> Result<WorkerBackend> {
+    /// Starts its worker with `args`; it has `answer_seconds` for an answer until a case says
+    /// otherwise.
+    pub(crate) fn start(&self, answer_seconds: u64, args: &[&str]) -> Result<WorkerBackend> {
         let program = locate(self.program).map_err(|error| match error {
             BackendError::Unavailable { what, .. } => {
                 BackendError::Unavailable { what, remedy: self.remedy() }
@@ -92,7 +93,7 @@ impl ReferenceProgram {
         Ok(WorkerBackend::start(WorkerSpec {
             name: self.name.into(),
             program,
-            args: Vec::new(),
+            args: args.iter().map(Into::into).collect(),
             env: Vec::new(),
             build: Some(build_id()),
             remedy: self.remedy(),
@@ -106,7 +107,7 @@ impl ReferenceProgram {
 ///
 /// One that is not here is missing, and the words name the feature that builds it; but where the
 /// model's other references are here, the trial is left out with that reason: its siblings compare.
-pub(super) fn reference_of(case: &Case, trial: &Trial) -> Result<&'static ReferenceProgram> {
+pub(crate) fn reference_of(case: &Case, trial: &Trial) -> Result<&'static ReferenceProgram> {
     choose(
         case.model.as_deref().unwrap_or_default(),
         &case.references,

@@ -179,6 +179,10 @@ impl Runner {
                 reject::run(&mut self.engines, ModelFile::of(locked, &path), check, variant)?
             }
             Check::Quantization(check) => quantization::run(&OwnMatrices, check, variant)?,
+            // A machine that runs tests has no time to give away: speed gates nothing here.
+            Check::Bench(_) => Outcome::Ignored {
+                reason: format!("nothing is timed here; measure it: parity bench '{}'", trial.id),
+            },
         };
         Ok(match &trial.reference {
             Some(reference) if case.references.len() > 1 => outcome.against(reference),

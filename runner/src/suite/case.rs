@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::bench::Bench;
 use super::damage::Damage;
 use super::quantization::{KnownTypes, Quantization};
 
@@ -45,12 +46,20 @@ pub enum Kind {
     Reject,
     /// A matrix through a tensor type of the subject and back, and its product.
     Quantization,
+    /// The subject's speed against a reference's; timed by `parity bench` alone.
+    Bench,
 }
 
 impl Kind {
     /// All kinds, in the order of the reference.
-    pub const ALL: [Self; 5] =
-        [Self::Parity, Self::Tokenizer, Self::Metamorphic, Self::Reject, Self::Quantization];
+    pub const ALL: [Self; 6] = [
+        Self::Parity,
+        Self::Tokenizer,
+        Self::Metamorphic,
+        Self::Reject,
+        Self::Quantization,
+        Self::Bench,
+    ];
 
     /// The word of the file and of ids.
     pub fn name(self) -> &'static str {
@@ -60,12 +69,13 @@ impl Kind {
             Self::Metamorphic => "metamorphic",
             Self::Reject => "reject",
             Self::Quantization => "quantization",
+            Self::Bench => "bench",
         }
     }
 
     /// Whether a case of this kind is compared with a reference.
     pub fn asks_reference(self) -> bool {
-        matches!(self, Self::Parity | Self::Tokenizer)
+        matches!(self, Self::Parity | Self::Tokenizer | Self::Bench)
     }
 
     /// Whether a case of this kind opens a model.
@@ -150,6 +160,8 @@ pub enum Check {
     Reject(Reject),
     /// See [`Kind::Quantization`].
     Quantization(Quantization),
+    /// See [`Kind::Bench`].
+    Bench(Bench),
 }
 
 /// What an engine starts from.

@@ -12,11 +12,11 @@ use super::case::{
 };
 use super::damage::{Damage, ScalarType};
 use super::load::lies_inside;
-use super::read_quantization;
 use super::validate::{Reader, axis, threads_axis};
 use super::wire::{
     WireCase, WireClass, WireDamage, WireGreedy, WireRelation, WireRename, WireTolerance,
 };
+use super::{read_bench, read_quantization};
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::document::{self, read_text};
 use crate::manifest::path::is_plain;
@@ -78,6 +78,7 @@ pub(super) fn read(reader: &mut Reader<'_>, wire: WireCase) -> Option<Check> {
             Check::Reject(Reject { damage: damage?, expect_error: expect_error? })
         }
         Kind::Quantization => Check::Quantization(read_quantization::read(reader, &wire)?),
+        Kind::Bench => Check::Bench(read_bench::read(reader, &wire)?),
     };
     (reader.problems.len() == before).then_some(check)
 }
@@ -90,7 +91,7 @@ fn report_missing(reader: &mut Reader<'_>, wire: &WireCase) {
             reader.required("tolerance", wire.tolerance.as_ref());
         }
         // What reads them asks for what they need.
-        Kind::Tokenizer | Kind::Quantization => {}
+        Kind::Tokenizer | Kind::Quantization | Kind::Bench => {}
         Kind::Metamorphic => {
             reader.required("relation", wire.relation.as_ref());
         }

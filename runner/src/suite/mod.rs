@@ -3,11 +3,13 @@
 //! Data flows `load` (discover; `manifest` reads) → `wire` (serde types) → `validate` → `case` (domain types) →
 //! `select` (trials with ids). No engine is named here and no model is opened.
 
+pub mod bench;
 pub mod case;
 mod checks;
 pub mod damage;
 pub mod load;
 pub mod quantization;
+mod read_bench;
 mod read_quantization;
 pub mod schema;
 pub mod select;

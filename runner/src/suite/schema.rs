@@ -121,6 +121,7 @@ pub fn key_tables() -> String {
         ("Values of `relation`", "WireRelation"),
         ("Values of `damage`", "WireDamage"),
         ("Values of `weights`", "WireWeights"),
+        ("Values of `output`", "WireOutput"),
     ] {
         let _ = write!(text, "\n### {title}\n\n| value | what |\n|---|---|\n");
         let values = document["definitions"][definition]["oneOf"].as_array();

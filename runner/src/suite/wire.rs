@@ -119,23 +119,57 @@ pub(super) struct WireCase {
     /// Limits that are tighter than those of the type.
     #[schemars(with = "WireLimits")]
     pub limits: Option<Spanned<WireLimits>>,
+
+    /// Time loading the model, from a process without one. Default `false`.
+    #[schemars(with = "bool")]
+    pub load: Option<Spanned<bool>>,
+    /// Ids of each timed prefill: `[128, 512]` is llama-bench's pp128 and pp512.
+    #[schemars(with = "Vec<u32>")]
+    pub prefill: Option<Spanned<Vec<Spanned<i64>>>>,
+    /// Ids of each timed decode, one id a call and at least 16: `[128]` is llama-bench's tg128.
+    #[schemars(with = "Vec<u32>")]
+    pub decode: Option<Spanned<Vec<Spanned<i64>>>>,
+    /// Ids in the KV cache before the first decoded one. Default 0.
+    #[schemars(with = "u32")]
+    pub depth: Option<Spanned<i64>>,
+    /// What the engine under test hands out behind a decoded id; the reference computes every logit in any case. Default `greedy`.
+    #[schemars(with = "WireOutput")]
+    pub output: Option<Spanned<WireOutput>>,
+    /// Most rounds of a measure, 8 to 40. Default 40; a verdict may need fewer.
+    #[schemars(with = "u32", range(min = 8, max = 40))]
+    pub rounds: Option<Spanned<i64>>,
+    /// Smallest speed of the engine under test, as a part of the reference's: 1.5 demands half as much again.
+    #[schemars(with = "f64", range(min = 0.01, max = 100.0))]
+    pub min_ratio: Option<Spanned<f64>>,
+}
+
+/// What an engine hands out behind a decoded id.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WireOutput {
+    /// The id of the highest logit: what greedy generation needs.
+    Greedy,
+    /// Every logit.
+    Logits,
 }
 
 /// Keys of a case in the order of the reference, each with the kinds it belongs to.
 pub(super) const KEYS: &[(&str, &[Kind])] = {
-    use Kind::{Metamorphic, Parity, Quantization, Reject, Tokenizer};
-    const ALL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject, Quantization];
-    const OPENS_MODEL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject];
-    const ASKS_REFERENCE: &[Kind] = &[Parity, Tokenizer];
+    use Kind::{Bench, Metamorphic, Parity, Quantization, Reject, Tokenizer};
+    const ALL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject, Quantization, Bench];
+    // A slow engine is no known failure: its baseline says how slow.
+    const PASSES: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject, Quantization];
+    const OPENS_MODEL: &[Kind] = &[Parity, Tokenizer, Metamorphic, Reject, Bench];
+    const ASKS_REFERENCE: &[Kind] = &[Parity, Tokenizer, Bench];
     const RUNS: &[Kind] = &[Parity, Metamorphic];
-    const COMPUTES: &[Kind] = &[Parity, Metamorphic, Quantization];
+    const COMPUTES: &[Kind] = &[Parity, Metamorphic, Quantization, Bench];
     const READS_TEXT: &[Kind] = &[Parity, Tokenizer, Metamorphic];
     &[
         ("name", ALL),
         ("analysis", ALL),
         ("model", OPENS_MODEL),
         ("tier", ALL),
-        ("known-failure", ALL),
+        ("known-failure", PASSES),
         ("timeout-seconds", ASKS_REFERENCE),
         ("variants", COMPUTES),
         ("prompt", RUNS),
@@ -159,6 +193,13 @@ pub(super) const KEYS: &[(&str, &[Kind])] = {
         ("seed", &[Quantization]),
         ("weights", &[Quantization]),
         ("limits", &[Quantization]),
+        ("load", &[Bench]),
+        ("prefill", &[Bench]),
+        ("decode", &[Bench]),
+        ("depth", &[Bench]),
+        ("output", &[Bench]),
+        ("rounds", &[Bench]),
+        ("min-ratio", &[Bench]),
     ]
 };
 

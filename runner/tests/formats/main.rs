@@ -105,7 +105,9 @@ fn the_first_tier_stays_small() {
                 };
                 runs * tokens(&check.prompt)
             }
-            Check::Tokenizer(_) | Check::Reject(_) | Check::Quantization(_) => continue,
+            Check::Tokenizer(_) | Check::Reject(_) | Check::Quantization(_) | Check::Bench(_) => {
+                continue;
+            }
         };
         let model = case.model.as_deref().expect("what is computed with has a model");
         total += tokens as u64 * bytes(model);

@@ -20,7 +20,7 @@ use std::path::Path;
 use existing::Kind;
 use sources::Origin;
 use stamp::Stamp;
-use toolchain::Machines;
+use toolchain::{Machines, Profile};
 
 fn tree(files: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a temporary directory");
@@ -219,6 +219,7 @@ fn the_pinned_crate_is_found_through_cargo() {
 fn provider_strings_are_c_literals() {
     let described = provider::Provider {
         name: "bitnet-cpp",
+        profile: "checking",
         version: "1 \"quoted\"".to_owned(),
         source: "back\\slash é".to_owned(),
         flags: "-DA=1\n??=".to_owned(),
@@ -230,6 +231,7 @@ fn provider_strings_are_c_literals() {
         lines,
         [
             r#"#define PROVIDER_NAME "bitnet-cpp""#,
+            r#"#define PROVIDER_PROFILE "checking""#,
             r#"#define PROVIDER_VERSION "1 \"quoted\"""#,
             r#"#define PROVIDER_SOURCE "back\\slash \303\251""#,
             r#"#define PROVIDER_FLAGS "-DA=1\012\?\?=""#,
@@ -282,18 +284,31 @@ fn march_is_the_users_or_that_of_a_host_which_is_the_target() {
     let (x86, arm) = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu");
     let native = machines(x86, x86, "x86_64", true);
     let v3 = Some("x86-64-v3".to_owned());
-    assert_eq!(toolchain::march(None, &native), v3);
-    assert_eq!(toolchain::march(Some(""), &native), None, "empty means no -march");
-    assert_eq!(toolchain::march(Some("znver3"), &native).as_deref(), Some("znver3"));
+    assert_eq!(toolchain::march(None, Profile::Checking, &native), v3);
+    assert_eq!(
+        toolchain::march(Some(""), Profile::Checking, &native),
+        None,
+        "empty means no -march"
+    );
+    assert_eq!(
+        toolchain::march(Some("znver3"), Profile::Checking, &native).as_deref(),
+        Some("znver3")
+    );
     for other in [
         machines(x86, x86, "x86_64", false),
         machines(x86, arm, "aarch64", true),
         machines(x86, "x86_64-unknown-linux-musl", "x86_64", true),
         machines(arm, arm, "aarch64", true),
     ] {
-        assert_eq!(toolchain::march(None, &other), None, "{other:?}");
-        assert_eq!(toolchain::march(Some("x86-64-v3"), &other), v3, "{other:?}");
+        assert_eq!(toolchain::march(None, Profile::Checking, &other), None, "{other:?}");
+        assert_eq!(toolchain::march(Some("x86-64-v3"), Profile::Checking, &other), v3, "{other:?}");
     }
+    assert_eq!([Profile::Checking, Profile::Fastest].map(Profile::name), ["checking", "fastest"]);
+    let fastest =
+        |requested, machines: &Machines| toolchain::march(requested, Profile::Fastest, machines);
+    assert_eq!(fastest(None, &native).as_deref(), Some("native"));
+    assert_eq!(fastest(Some("x86-64-v3"), &native), v3, "the user knows better");
+    assert_eq!(fastest(None, &machines(x86, arm, "aarch64", true)), None, "not this machine");
 }
 
 #[test]

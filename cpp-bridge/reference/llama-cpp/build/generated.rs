@@ -5,9 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a result says of this build beside its flags: see [`squared_relu`] and [`untiled`].
-pub const REMARK: &str =
-    "squared ReLU where bitnet.hidden_activation is relu2, no tiled kernels for K-quants";
+/// What a result says of [`squared_relu`].
+pub const SQUARED_RELU: &str = "squared ReLU where bitnet.hidden_activation is relu2";
+/// What a result says of [`untiled`].
+pub const UNTILED: &str = "no tiled kernels for K-quants";
 
 /// Architectures compiled at once, as llama.cpp's own build does: their headers cost more than they.
 const MODELS_A_FILE: usize = 16;

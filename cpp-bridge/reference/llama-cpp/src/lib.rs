@@ -4,6 +4,6 @@
 //! the family define the same symbols.
 
 pub use bitnet_cpp_bridge::{
-    BuildInfo, CacheType, CapturedTensor, Error, Generation, Reference, Settings, Timings,
+    BuildInfo, CacheType, CapturedTensor, Error, Generation, Reference, Settings, Timed, Timings,
     build_info, log_tail,
 };

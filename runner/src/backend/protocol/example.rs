@@ -154,8 +154,20 @@ fn the_documented_bytes_are_what_they_are_said_to_be() {
 #[test]
 fn the_document_names_every_request_and_answer_and_limit() {
     let document = std::fs::read_to_string(DOC).unwrap();
-    let calls = ["hello", "open", "tokenize", "detokenize", "logits", "generate", "tap", "bye"];
-    let answers = ["opened", "ids", "text", "generation", "tensors", "refused", "unavailable"];
+    let calls = [
+        "hello",
+        "open",
+        "tokenize",
+        "detokenize",
+        "logits",
+        "generate",
+        "tap",
+        "prefill",
+        "decode",
+        "bye",
+    ];
+    let answers =
+        ["opened", "ids", "text", "generation", "tensors", "timed", "refused", "unavailable"];
     for name in calls.iter().chain(&answers) {
         assert!(document.contains(&format!("`{name}`")), "{name}");
     }

@@ -3,33 +3,41 @@
 
 use bitnet_runner::backend::{
     Backend, BackendError, Feed, Generation, Identity, Logits, ModelFacts, NamedTensor,
-    OpenRequest, TokenizeOptions,
+    OpenRequest, Output, ReferenceBuild, SPEED_SETTINGS, Timed, TokenizeOptions,
 };
 
-use crate::reference::{Error, Reference, Settings, build_info};
+use crate::reference::{self, Error, Reference, Settings, build_info};
 
-/// The linked reference, with the bridge's default settings: both generations then follow the same
-/// rules, down to the types of the KV cache.
+/// The linked reference. With the bridge's default settings, where all generations follow the same
+/// rules, down to the types of the KV cache; or with those for speed.
 pub struct ReferenceBackend {
     identity: Identity,
+    for_speed: bool,
     open: Option<Reference>,
 }
 
 impl ReferenceBackend {
-    /// No model is open yet.
+    /// No model is open yet. The program's argument [`SPEED_SETTINGS`] chooses the settings.
     pub fn new() -> Self {
         let info = build_info();
+        let for_speed = std::env::args_os().skip(1).any(|argument| argument == SPEED_SETTINGS);
+        let settings = if for_speed { "settings for speed" } else { "reproducible settings" };
         let identity = Identity {
             name: info.name,
             version: info.version,
             source: info.source,
-            build: format!("{}; {}", info.compiler, info.flags),
+            build: format!(
+                "{}; {settings}; {}; {}",
+                ReferenceBuild::marked(&info.profile),
+                info.compiler,
+                info.flags
+            ),
         };
-        Self { identity, open: None }
+        Self { identity, for_speed, open: None }
     }
 
     fn reference(&mut self) -> Result<&mut Reference, BackendError> {
-        let Self { identity, open } = self;
+        let Self { identity, open, .. } = self;
         open.as_mut()
             .ok_or_else(|| BackendError::Refused(format!("{}: no model is open", identity.name)))
     }
@@ -48,10 +56,11 @@ impl Backend for ReferenceBackend {
             return Err(BackendError::Refused(why));
         }
         let too_large = |what| BackendError::Refused(format!("the {what} does not fit an i32"));
-        let settings = Settings {
-            context: u32::try_from(request.context).map_err(|_| too_large("context"))?,
-            threads: u32::try_from(request.threads).map_err(|_| too_large("number of threads"))?,
-            ..Settings::default()
+        let context = u32::try_from(request.context).map_err(|_| too_large("context"))?;
+        let threads = u32::try_from(request.threads).map_err(|_| too_large("number of threads"))?;
+        let settings = match self.for_speed {
+            true => Settings::fastest(context, threads),
+            false => Settings { context, threads, ..Settings::default() },
         };
         let reference = Reference::load(&request.model, &settings).map_err(refused)?;
         let facts = ModelFacts {
@@ -101,6 +110,28 @@ impl Backend for ReferenceBackend {
             })
             .collect())
     }
+
+    fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, BackendError> {
+        timed(self.reference()?.time_prefill(ids, repeats))
+    }
+
+    fn time_decode(
+        &mut self,
+        ids: &[u32],
+        depth: usize,
+        output: Output,
+    ) -> Result<Timed, BackendError> {
+        if output == Output::Greedy {
+            let why = format!("{} computes all logits of a step", self.identity.name);
+            return Err(BackendError::Refused(why));
+        }
+        timed(self.reference()?.time_decode(ids, depth))
+    }
+}
+
+fn timed(result: Result<reference::Timed, Error>) -> Result<Timed, BackendError> {
+    let reference::Timed { ids, nanos } = result.map_err(refused)?;
+    Ok(Timed { ids, nanos, kernels: Vec::new() })
 }
 
 fn refused(error: Error) -> BackendError {
