@@ -72,7 +72,14 @@ fn likely(error: &ModelError) -> [&'static str; 3] {
             "the key was written by hand to make another program do something",
         ],
         ModelError::TensorType { .. } | ModelError::Columns { .. } => UNSUPPORTED_TYPE,
-        ModelError::Scale { .. } | ModelError::LookupIndex { .. } => [
+        ModelError::Memory { .. } => [
+            "other programs hold most of the memory",
+            "a container or a limit (ulimit -v) allows this process less than the machine has",
+            "the model is too large for this machine",
+        ],
+        ModelError::Scale { .. }
+        | ModelError::LookupIndex { .. }
+        | ModelError::UnusedCode { .. } => [
             "bytes of the file were changed or lost: a resumed download or a failing disk",
             "the quantisation tool wrote the scale in another place or form",
             "the model was quantised from weights that were damaged already",

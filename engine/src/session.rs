@@ -13,7 +13,7 @@ use crate::threads::ThreadPool;
 
 /// Positions computed together while a prompt is read: enough to reuse each weight, few enough to
 /// keep the activations in the second-level cache.
-pub(crate) const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 256;
 
 /// Why a request was not computed. The session is unchanged.
 #[derive(Debug, thiserror::Error)]

@@ -94,6 +94,13 @@ fn needs_are_what_is_allocated_and_what_the_shapes_say() {
         assert_eq!((wide.mapped, wide.arranged), (scalar.mapped, weights / 4));
         assert_eq!(wide.read_by_token, scalar.mapped - scales);
     }
+    if Isa::Avx512Vbmi.is_available() {
+        // 16 rows of 256 columns are 22 groups of 40 bytes, of 768 columns 64.
+        let panels = 2 * ((2 * 16 + 2 * 8 + 2 * 48) * 22 + 16 * 64) * 40;
+        let packed = needs(&TINY, Isa::Avx512Vbmi);
+        assert_eq!((packed.mapped, packed.arranged), (scalar.mapped, panels));
+        assert_eq!(packed.read_by_token, scalar.mapped - weights / 4 - scales + panels);
+    }
     // With a head of its own, one row of the embedding is read.
     let untied = needs(&untied, Isa::Scalar);
     assert_eq!(untied.mapped, weights / 256 * 66 + norms + 2 * head);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bitnet_engine::gguf::{GgufFile, GgufWriter, TensorInfo, TensorType};
-use bitnet_engine::quant::i2_s::{self, FileLayout, Layout};
+use bitnet_engine::quant::i2_s::{self, FileLayout};
 use bitnet_engine::synth::{SynthSpec, write_model};
 use bitnet_runner::backend::engine::EngineBackend;
 use bitnet_runner::backend::{Backend, Feed, OpenRequest};
@@ -48,7 +48,7 @@ const NORMS: [(&str, &str); 4] = [
 fn zeros(codes: &[u8], columns: usize) -> Vec<f32> {
     let rows = codes.chunks_exact(columns / 4);
     let share = |column: usize| {
-        let zero = |row: &&[u8]| i2_s::code(row, column, Layout::Blocks128) == 1;
+        let zero = |row: &&[u8]| i2_s::code(row, column) == 1;
         rows.clone().filter(zero).count() as f32 / rows.len() as f32
     };
     (0..columns).map(share).collect()
@@ -59,7 +59,7 @@ fn packed_for_arm(codes: &[u8], columns: usize) -> Vec<u8> {
     let byte = |i: usize| {
         let (row, block, j) = (i * 4 / columns, i % (columns / 4) / 16, i % 16);
         let row = &codes[row * columns / 4..][..columns / 4];
-        let code = |slot: usize| i2_s::code(row, 64 * block + 16 * slot + j, Layout::Blocks128);
+        let code = |slot: usize| i2_s::code(row, 64 * block + 16 * slot + j);
         (0..4).fold(0, |byte, slot| byte | code(slot) << (6 - 2 * slot))
     };
     (0..codes.len()).map(byte).collect()

@@ -99,6 +99,25 @@ impl GgufFile {
         &self.map[tensor.range()]
     }
 
+    /// Lets go of the memory that the pages of a tensor take; they come back from the file when they are
+    /// read. For tensors that were copied and are not used where they lie.
+    pub fn release(&self, tensor: &TensorInfo) {
+        #[cfg(unix)]
+        {
+            let range = tensor.range();
+            // SAFETY: the mapping is read-only and of a file, so a page that is dropped reads the same
+            // when it is mapped again.
+            let advised = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                self.map.unchecked_advise_range(advice, range.start, range.len())
+            };
+            // Without it the same bytes stay in memory.
+            let _ = advised;
+        }
+        #[cfg(not(unix))]
+        let _ = tensor;
+    }
+
     /// What is odd about the file without being wrong, in words; empty for most files.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -10,12 +10,13 @@ use half::f16;
 use super::macros::available;
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
-use crate::quant::i2_s::Layout;
+use crate::quant::ternary_layout::Layout;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,
     ternary_layout: Layout::Blocks128,
     ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
+    scale_sums: |sums, sum, by, scale, out| available!(scale_sums(sums, sum, by, scale, out)),
     quantize_int8: |x, codes| available!(activation::quantize_int8(x, codes)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
@@ -38,9 +39,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     add: |a, b| available!(add(a, b)),
 };
 
-/// Blocks of 128 whose int16 sums cannot overflow: a lane takes 4 · 2 products of at most 3 · 128 from
-/// a block, 3072, and 10 · 3072 = 30720. Only a damaged file has a code 3, but its sums are the
-/// definition's, too.
+/// Blocks of 128 whose int16 sums cannot overflow, whatever the codes: a lane takes 4 · 2 products of at
+/// most 3 · 128 from a block, 3072, and 10 · 3072 = 30720.
 const BLOCKS_PER_WIDENING: usize = 10;
 
 #[inline]
@@ -167,6 +167,11 @@ fn ternary_tile<const T: usize>(row: &[u8], columns: usize, activations: &[i8]) 
         sums[t] = sum_i32(wide[t]);
     }
     sums
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scale_sums(sums: &[i32], sum: i32, activation_scale: f32, scale: f32, out: &mut [f32]) {
+    scalar::scale_sums(sums, sum, activation_scale, scale, out);
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -10,12 +10,13 @@ use super::avx2;
 use super::macros::available;
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
-use crate::quant::i2_s::Layout;
+use crate::quant::ternary_layout::Layout;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx512,
     ternary_layout: Layout::Blocks256,
     ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
+    scale_sums: |sums, sum, by, scale, out| available!(scale_sums(sums, sum, by, scale, out)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
     dot_bf16: |a, b| available!(blocks::dot_bf16(a, b)),
@@ -167,6 +168,11 @@ fn ternary_tile<const R: usize, const T: usize>(
         }
     }
     sums
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn scale_sums(sums: &[i32], sum: i32, activation_scale: f32, scale: f32, out: &mut [f32]) {
+    scalar::scale_sums(sums, sum, activation_scale, scale, out);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]

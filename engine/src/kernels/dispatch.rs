@@ -6,6 +6,7 @@ use half::{bf16, f16};
 use super::table::{BlockDots, Isa, Kernels};
 use crate::quant::activation::{Int8Row, Q8KBlock, Q80Block};
 use crate::quant::blocks::BlockType;
+use crate::quant::ternary_layout::Layout;
 
 /// A kernel that was handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,11 @@ pub(crate) struct Dispatch {
 impl Dispatch {
     pub(crate) fn new(kernels: &'static Kernels) -> Self {
         Self { kernels, counts: [0; NAMES.len()] }
+    }
+
+    /// The layout that `ternary_dots` reads.
+    pub(crate) fn ternary_layout(&self) -> Layout {
+        self.kernels.ternary_layout
     }
 
     /// The kernels that were handed out at least once.
@@ -77,6 +83,7 @@ macro_rules! kernels {
 kernels! {
     table {
         ternary_dots: fn(&[u8], usize, &[i8], &mut [i32]),
+        scale_sums: fn(&[i32], i32, f32, f32, &mut [f32]),
         quantize_int8: fn(&[f32], &mut [i8]) -> Int8Row,
         dot_f32: fn(&[f32], &[f32]) -> f32,
         dot_f16: fn(&[f16], &[f16]) -> f32,

@@ -15,7 +15,7 @@ use half::f16;
 use super::macros::available;
 use super::scalar::{self, LANES};
 use super::table::{Isa, Kernels};
-use crate::quant::i2_s::Layout;
+use crate::quant::ternary_layout::Layout;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Neon,
@@ -42,6 +42,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     silu_gate: |gate, up| available!(silu_gate(gate, up)),
     // NEON is part of the target, so the compiler uses it for the definitions' simple loops as well;
     // and the sum of a norm stays in order.
+    scale_sums: scalar::KERNELS.scale_sums,
     rms_norm: scalar::KERNELS.rms_norm,
     relu_squared_gate: scalar::KERNELS.relu_squared_gate,
     add: scalar::KERNELS.add,

@@ -11,12 +11,14 @@ use half::f16;
 
 use super::table::{Isa, Kernels};
 use crate::quant::activation;
-use crate::quant::i2_s::{self, Layout};
+use crate::quant::i2_s;
+use crate::quant::ternary_layout::Layout;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Scalar,
     ternary_layout: Layout::Blocks128,
     ternary_dots,
+    scale_sums,
     quantize_int8: activation::quantize_int8,
     dot_f32,
     dot_f16,
@@ -64,6 +66,21 @@ fn ternary_dots(rows: &[u8], columns: usize, activations: &[i8], sums: &mut [i32
         for (row, sum) in rows.chunks_exact(row_bytes).zip(sums) {
             *sum = ternary_dot(row, x);
         }
+    }
+}
+
+/// The reference's order: integer difference, one division, one product.
+#[inline(always)]
+pub(super) fn scale_sums(
+    sums: &[i32],
+    sum: i32,
+    activation_scale: f32,
+    scale: f32,
+    out: &mut [f32],
+) {
+    assert_eq!(sums.len(), out.len(), "one output for each sum");
+    for (o, s) in out.iter_mut().zip(sums) {
+        *o = (s - sum) as f32 / activation_scale * scale;
     }
 }
 

@@ -12,7 +12,7 @@ use half::{bf16, f16};
 
 use super::scalar;
 use crate::quant::activation::{Int8Row, Q8KBlock, Q80Block};
-use crate::quant::i2_s::Layout;
+use crate::quant::ternary_layout::Layout;
 
 /// An instruction set that has a kernel table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512,
+    /// The same with AVX-512 VBMI.
+    Avx512Vbmi,
     /// AArch64 with NEON, which all of its processors have.
     Neon,
     /// AArch64 with NEON and the dot product instructions (FEAT_DotProd).
@@ -31,7 +33,8 @@ pub enum Isa {
 
 impl Isa {
     /// All instruction sets, of each architecture the slowest first.
-    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::NeonDotprod];
+    pub const ALL: [Isa; 6] =
+        [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Avx512Vbmi, Isa::Neon, Isa::NeonDotprod];
 
     /// Its name in options, suites and receipts.
     pub const fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Isa {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Vbmi => "avx512-vbmi",
             Isa::Neon => "neon",
             Isa::NeonDotprod => "neon-dotprod",
         }
@@ -62,6 +66,8 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vbmi => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512vbmi"),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => is_aarch64_feature_detected!("neon"),
             #[cfg(target_arch = "aarch64")]
@@ -119,11 +125,14 @@ pub struct Kernels {
     pub isa: Isa,
     /// Layout that `ternary_dots` reads; weights are rearranged into it when a model is loaded.
     pub ternary_layout: Layout,
-    /// `(rows, columns, activations, sums)`: integer dot products of every row of 2-bit codes with
-    /// every activation row. `rows` holds whole rows of `columns / 4` bytes, `activations` whole
-    /// rows of `columns` int8 codes; `sums[token * row_count + row]` = Σ code · activation, with
-    /// codes 0, 1, 2. Exact while |sum| < 2^31.
+    /// `(codes, columns, activations, sums)`: integer dot products of every row of codes with every
+    /// activation row. `codes` holds whole groups of [`Layout::rows_together`] rows, `activations`
+    /// whole rows of `columns` int8 codes; `sums[token * row_count + row]` = Σ code · activation,
+    /// with codes 0, 1, 2. Exact while |sum| < 2^31.
     pub ternary_dots: fn(&[u8], usize, &[i8], &mut [i32]),
+    /// `(sums, sum, activation_scale, scale, out)`: `(sums[i] − sum) / activation_scale · scale`, the
+    /// outputs behind the integer sums of a token whose activation codes add up to `sum`.
+    pub scale_sums: fn(&[i32], i32, f32, f32, &mut [f32]),
     /// f32 to int8 codes with one scale; see [`crate::quant::activation::quantize_int8`].
     pub quantize_int8: fn(&[f32], &mut [i8]) -> Int8Row,
     /// Dot product of f32 rows.
@@ -178,6 +187,8 @@ impl Kernels {
             Isa::Avx2 => &super::avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &super::avx512::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vbmi => &super::avx512_vbmi::KERNELS,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &super::neon::KERNELS,
             #[cfg(target_arch = "aarch64")]

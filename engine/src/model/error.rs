@@ -89,6 +89,26 @@ pub enum ModelError {
         /// Its scale.
         found: f32,
     },
+    /// Codes of I2_S that stand for no weight.
+    #[error(
+        "tensor '{name}' has a code of 3 in its byte {place}, which stands for no weight; the file is \
+         damaged: fetch or convert it again"
+    )]
+    UnusedCode {
+        /// The tensor.
+        name: String,
+        /// The first byte with such a code, counted from the tensor's first.
+        place: usize,
+    },
+    /// The system has no memory for the matrices in the kernels' layout.
+    #[error(
+        "the system has no {bytes} bytes of memory for the weights of this model; free some, or run it \
+         on a machine with more"
+    )]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
     /// Rows of a type that do not fit its blocks.
     #[error(
         "tensor '{name}' has {columns} columns, but {tensor_type} needs a multiple of {block}; \

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::error::ModelError;
 use crate::gguf::{GgufFile, TensorType};
-use crate::quant::i2_s::{self, FileLayout, Layout};
+use crate::quant::i2_s::{self, FileLayout};
 
 /// Each matrix of a layer and the norm whose output it multiplies.
 const PAIRS: [(&str, &str); 7] = [
@@ -79,7 +79,7 @@ fn fit(codes: &[u8], columns: usize, norm: &[f32], layout: FileLayout) -> f64 {
     let mut zeros = vec![0u32; columns];
     for row in codes.chunks_exact(columns / 4) {
         for (column, zeros) in zeros.iter_mut().enumerate() {
-            *zeros += u32::from(i2_s::code(row, column, Layout::Blocks128) == 1);
+            *zeros += u32::from(i2_s::code(row, column) == 1);
         }
     }
     let n = columns as f64;

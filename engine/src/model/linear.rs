@@ -12,9 +12,9 @@ use crate::quant::activation::{Int8Row, Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Blo
 use crate::threads::ThreadPool;
 
 /// Output rows that one kernel call computes; a share of the work is a multiple of it.
-const ROW_BLOCK: usize = 16;
-/// Tokens that one kernel call computes: 16 × 64 sums stay on the stack.
-const TOKEN_BLOCK: usize = 64;
+const ROW_BLOCK: usize = 64;
+/// Tokens that one kernel call computes: 64 × 256 sums, 64 KiB, stay on the stack.
+const TOKEN_BLOCK: usize = 256;
 
 /// Activations in the formats that the weights ask for, reused from one product to the next.
 pub(crate) struct Activations {
@@ -151,27 +151,28 @@ impl Activations {
         scale: f32,
         out: &mut [f32],
     ) {
-        let (columns, row_bytes) = (matrix.columns, matrix.columns / 4);
+        let (columns, layout) = (matrix.columns, dispatch.ternary_layout());
+        let (together, group_bytes) = (layout.rows_together(), layout.group_bytes(columns));
         let tokens = out.len() / matrix.rows;
-        let ternary_dots = dispatch.ternary_dots();
+        let (ternary_dots, scale_sums) = (dispatch.ternary_dots(), dispatch.scale_sums());
         pool.for_each_column_share(out, matrix.rows, ROW_BLOCK, |mut share| {
             let mut sums = [0i32; ROW_BLOCK * TOKEN_BLOCK];
             let range = share.columns();
             for first in range.clone().step_by(ROW_BLOCK) {
                 let count = ROW_BLOCK.min(range.end - first);
-                let rows = &codes[first * row_bytes..(first + count) * row_bytes];
+                // A block begins with a group; the last group may have rows that the matrix has not.
+                let groups = first / together..(first + count).div_ceil(together);
+                let row_count = groups.len() * together;
+                let rows = &codes[groups.start * group_bytes..groups.end * group_bytes];
                 for token in (0..tokens).step_by(TOKEN_BLOCK) {
                     let block = TOKEN_BLOCK.min(tokens - token);
                     let x = &self.codes[token * columns..(token + block) * columns];
-                    let sums = &mut sums[..count * block];
+                    let sums = &mut sums[..row_count * block];
                     ternary_dots(rows, columns, x, sums);
-                    for (t, sums) in sums.chunks_exact(count).enumerate() {
+                    for (t, sums) in sums.chunks_exact(row_count).enumerate() {
                         let row = self.rows[token + t];
                         let out = &mut share.row(token + t)[first - range.start..][..count];
-                        for (o, sum) in out.iter_mut().zip(sums) {
-                            // The reference's order: integer difference, one division, one product.
-                            *o = (sum - row.sum) as f32 / row.scale * scale;
-                        }
+                        scale_sums(&sums[..count], row.sum, row.scale, scale, out);
                     }
                 }
             }

@@ -5,13 +5,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::arena::Arena;
 use super::config::Config;
 use super::error::ModelError;
 use super::layers::Weights;
 use super::layout;
-use super::weights::{TensorReader, Values};
+use super::weights::{TensorReader, Values, arena_bytes};
 use crate::gguf::{GgufFile, Metadata, Name};
 use crate::kernels::Kernels;
+use crate::memory::OutOfMemory;
 use crate::quant::i2_s::FileLayout;
 use crate::quant::tiles::Tiles;
 use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
@@ -82,12 +84,15 @@ impl Model {
         assert!(config.is_consistent(), "the lengths of {config:?} do not fit together");
         let tokenizer = read_tokenizer(file.metadata())?;
         let (options, used) = (&options, vec![false; file.tensors().len()]);
-        let mut reader = TensorReader { file, kernels, options, used };
+        let arena = Arena::new(arena_bytes(file.tensors(), options.i2_s, kernels))
+            .map_err(|OutOfMemory { bytes }| ModelError::Memory { bytes })?;
+        let mut reader = TensorReader { file, kernels, options, used, arena };
         let weights = Weights::read(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
             let name = Name::new(file.tensors()[index].name.as_bytes());
             return Err(ModelError::UnknownTensor(name));
         }
+        reader.arena.finish();
         layout::check(file, config.block_count, options.i2_s)?;
         let warnings = file.warnings().iter().cloned();
         let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use half::{bf16, f16};
-use rayon::prelude::*;
 
+use super::arena::{self, Arena, Part};
 use super::error::ModelError;
 use super::loading::LoadOptions;
 use crate::gguf::{GgufFile, TensorInfo, TensorType};
 use crate::kernels::Kernels;
 use crate::quant::blocks::{BlockActivation, BlockType};
-use crate::quant::i2_s::{self, FileLayout, Layout};
+use crate::quant::i2_s::{self, FileLayout};
+use crate::quant::ternary_layout::Layout;
 use crate::quant::tiles::LookupType;
 
 /// Values of a tensor: in the mapped file, or copied.
@@ -22,6 +23,8 @@ pub(crate) enum Values<T> {
     /// Index into the file's tensors; the bytes are aligned and a whole number of values.
     Mapped(Arc<GgufFile>, usize),
     Owned(Box<[T]>),
+    /// Arranged anew.
+    Arranged(Part),
 }
 
 impl<T: Pod> Values<T> {
@@ -39,6 +42,7 @@ impl<T: Pod> Values<T> {
             // `new` has made the same cast of the same bytes.
             Values::Mapped(file, index) => bytemuck::cast_slice(file.data(&file.tensors()[*index])),
             Values::Owned(values) => values,
+            Values::Arranged(part) => bytemuck::cast_slice(part.bytes()),
         }
     }
 }
@@ -52,7 +56,7 @@ pub(crate) struct Matrix {
 
 /// The matrix's numbers; the variant decides the arithmetic (design.md §11).
 pub(crate) enum MatrixData {
-    /// Codes in the kernels' layout, `columns / 4` bytes a row, and the scale of the whole matrix.
+    /// Codes in the kernels' layout, and the scale of the whole matrix.
     Ternary {
         codes: Values<u8>,
         scale: f32,
@@ -83,6 +87,8 @@ pub(crate) struct TensorReader<'a> {
     /// How the file packs its ternary types.
     pub(crate) options: &'a LoadOptions,
     pub(crate) used: Vec<bool>,
+    /// Takes what is arranged anew; [`arranged_bytes`] of all tensors fit.
+    pub(crate) arena: Arena,
 }
 
 impl TensorReader<'_> {
@@ -204,7 +210,7 @@ impl TensorReader<'_> {
     }
 
     fn ternary(
-        &self,
+        &mut self,
         name: &str,
         index: usize,
         rows: usize,
@@ -222,21 +228,27 @@ impl TensorReader<'_> {
         let (codes, tail) = bytes.split_at(bytes.len() - i2_s::TAIL_BYTES);
         let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
         ternary_scale(name, scale)?;
-        let other = self.options.i2_s != FileLayout::X86;
-        let repacked = other.then(|| i2_s::to_x86(codes, columns, self.options.i2_s));
-        let codes = match (repacked, self.kernels.ternary_layout) {
-            (None, Layout::Blocks128) => Values::Mapped(Arc::clone(self.file), index),
-            (Some(repacked), Layout::Blocks128) => Values::Owned(repacked.into()),
-            (repacked, layout) => {
-                Values::Owned(rearrange(repacked.as_deref().unwrap_or(codes), columns, layout))
+        if let Some(place) = i2_s::unused_code(codes) {
+            return Err(ModelError::UnusedCode { name: name.to_owned(), place });
+        }
+        let mapped = arranged_bytes(&self.file.tensors()[index], self.options.i2_s, self.kernels);
+        let codes = match (mapped, self.options.i2_s) {
+            (None, _) => Values::Mapped(Arc::clone(self.file), index),
+            (Some(_), FileLayout::X86) => self.arrange(codes, columns),
+            (Some(_), other) => {
+                let codes = i2_s::to_x86(codes, columns, other);
+                self.arrange(&codes, columns)
             }
         };
+        if mapped.is_some() {
+            self.file.release(&self.file.tensors()[index]);
+        }
         Ok(MatrixData::Ternary { codes, scale })
     }
 
     /// A matrix for lookup-table kernels, which multiplies as I2_S does: its weights in that form.
     fn lookup(
-        &self,
+        &mut self,
         lookup: LookupType,
         name: &str,
         index: usize,
@@ -251,8 +263,16 @@ impl TensorReader<'_> {
             .unpack(self.file.data(tensor), (rows, columns), tile)
             .map_err(|bad| ModelError::LookupIndex { name: name.to_owned(), bad })?;
         ternary_scale(name, scale)?;
-        let codes = rearrange(&i2_s::pack(&weights), columns, self.kernels.ternary_layout);
-        Ok(MatrixData::Ternary { codes: Values::Owned(codes), scale })
+        let codes = self.arrange(&i2_s::pack(&weights), columns);
+        Ok(MatrixData::Ternary { codes, scale })
+    }
+
+    /// The rows of a matrix, which are packed as in x86 files, in the layout of the kernels.
+    fn arrange(&mut self, codes: &[u8], columns: usize) -> Values<u8> {
+        let (layout, rows) = (self.kernels.ternary_layout, codes.len() / (columns / 4));
+        Values::Arranged(self.arena.part(layout.bytes(rows, columns), |room| {
+            layout.arrange(codes, columns, room);
+        }))
     }
 }
 
@@ -285,18 +305,14 @@ pub(crate) fn arranged_bytes(
         TensorType::Tl1 | TensorType::Tl2 => true,
         _ => false,
     };
-    arranged.then(|| tensor.elements() / 4)
+    let columns = tensor.dims.first().copied().unwrap_or(1);
+    arranged.then(|| kernels.ternary_layout.bytes(tensor.elements() / columns.max(1), columns))
 }
 
-/// The rows of a matrix in another layout of the kernels.
-fn rearrange(codes: &[u8], columns: usize, layout: Layout) -> Box<[u8]> {
-    let row_bytes = columns / 4;
-    let mut arranged = vec![0u8; codes.len()];
-    arranged
-        .par_chunks_exact_mut(row_bytes)
-        .zip(codes.par_chunks_exact(row_bytes))
-        .for_each(|(to, from)| i2_s::rearrange_row(from, to, layout));
-    arranged.into()
+/// Bytes of an arena for all matrices of a file that are arranged anew.
+pub(crate) fn arena_bytes(tensors: &[TensorInfo], i2_s: FileLayout, kernels: &Kernels) -> usize {
+    let parts = tensors.iter().filter_map(|tensor| arranged_bytes(tensor, i2_s, kernels));
+    parts.map(|bytes| bytes.next_multiple_of(arena::ALIGNMENT)).fold(0, usize::saturating_add)
 }
 
 impl Matrix {

@@ -63,32 +63,40 @@ impl FromStr for FileLayout {
     }
 }
 
-/// How the codes of a matrix row lie in memory. Every row takes `columns / 4` bytes in all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// As in the file: blocks of 128 values, groups of 32 bytes.
-    Blocks128,
-    /// Blocks of 256 values in 64 bytes: byte j holds values j, 64+j, 128+j, 192+j from the high
-    /// bits down, so that a 512-bit register meets its activations in natural order. A last block
-    /// of 128, where there is one, stays as in the file.
-    Blocks256,
-}
-
-/// The code (0, 1, 2; 3 is unused) of `column` in a row.
+/// The code (0, 1, 2; 3 is unused) of `column` in a row of the x86 layout.
 ///
 /// # Panics
 /// If the row is shorter than the column asks for.
 #[inline]
-pub fn code(row: &[u8], column: usize, layout: Layout) -> u8 {
-    let columns = row.len() * 4;
-    let (block, group) = match layout {
-        Layout::Blocks256 if column < columns / 256 * 256 => (256, 64),
-        _ => (BLOCK, 32),
-    };
-    // The tail of a Blocks256 row starts at a multiple of 256, hence also of 128.
-    let byte = row[column / block * group + column % group];
-    let slot = column % block / group;
+pub fn code(row: &[u8], column: usize) -> u8 {
+    let byte = row[column / BLOCK * 32 + column % 32];
+    let slot = column % BLOCK / 32;
     (byte >> (6 - 2 * slot)) & 3
+}
+
+/// The codes of a row of the x86 layout, a byte each.
+///
+/// # Panics
+/// If there is not a byte for each code.
+pub fn unpack_codes(row: &[u8], codes: &mut [u8]) {
+    assert_eq!(codes.len(), 4 * row.len(), "one byte a code");
+    let blocks = codes.as_chunks_mut::<BLOCK>().0.iter_mut().zip(row.as_chunks::<32>().0);
+    for (codes, bytes) in blocks {
+        for (slot, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for (code, byte) in codes.iter_mut().zip(bytes) {
+                *code = byte >> (6 - 2 * slot) & 3;
+            }
+        }
+    }
+}
+
+/// Where the first byte with a code of 3 is, which stands for no weight.
+pub fn unused_code(codes: &[u8]) -> Option<usize> {
+    let unused = |byte: &u8| byte & byte >> 1 & 0x55 != 0;
+    let bad = |part: &[u8]| part.iter().fold(false, |bad, byte| bad | unused(byte));
+    const PART: usize = 1 << 16;
+    let part = codes.par_chunks(PART).position_first(bad)?;
+    codes[part * PART..].iter().position(unused).map(|place| part * PART + place)
 }
 
 /// Packs ternary weights (−1, 0, 1) into the file's layout, without the tail.
@@ -129,22 +137,19 @@ pub fn tensor(weights: &[i8], scale: f32) -> Vec<u8> {
     bytes
 }
 
-/// Rearranges one row from the file's layout into `layout`.
+/// Rearranges a row of the x86 layout into blocks of 256 values, groups of 64 bytes; a last block of
+/// 128 stays.
 ///
 /// # Panics
 /// If the rows differ in length or are no multiple of 32 bytes.
-pub fn rearrange_row(file_row: &[u8], out: &mut [u8], layout: Layout) {
-    assert_eq!(file_row.len(), out.len(), "a layout does not change a row's size");
-    assert_eq!(file_row.len() % 32, 0, "a row holds whole blocks of 128 values");
-    if layout == Layout::Blocks128 {
-        out.copy_from_slice(file_row);
-        return;
-    }
-    let pairs = file_row.len() / 64 * 64;
-    for (to, from) in out[..pairs].chunks_exact_mut(64).zip(file_row[..pairs].chunks_exact(64)) {
+pub fn join_blocks(row: &[u8], out: &mut [u8]) {
+    assert_eq!(row.len(), out.len(), "a layout does not change a row's size");
+    assert_eq!(row.len() % 32, 0, "a row holds whole blocks of 128 values");
+    let pairs = row.len() / 64 * 64;
+    for (to, from) in out[..pairs].chunks_exact_mut(64).zip(row[..pairs].chunks_exact(64)) {
         join(from, to);
     }
-    out[pairs..].copy_from_slice(&file_row[pairs..]);
+    out[pairs..].copy_from_slice(&row[pairs..]);
 }
 
 /// Makes one block of two: 2n bytes whose halves are blocks in groups of n become a block in groups
@@ -211,17 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn every_layout_gives_the_weights_back() {
-        for columns in [128, 256, 384, 640] {
-            let w = weights(columns);
-            let file = pack(&w);
-            for layout in [Layout::Blocks128, Layout::Blocks256] {
-                let mut row = vec![0; file.len()];
-                rearrange_row(&file, &mut row, layout);
-                let back: Vec<i8> = (0..columns).map(|c| code(&row, c, layout) as i8 - 1).collect();
-                assert_eq!(back, w, "{columns} columns, {layout:?}");
-            }
-        }
+    fn codes_that_stand_for_no_weight_are_found() {
+        let mut codes = pack(&weights(1024 * 512));
+        assert_eq!(unused_code(&codes), None);
+        codes[70_001] = 0b00_11_00_00;
+        codes[90_000] = 0b00_00_00_11;
+        assert_eq!(unused_code(&codes), Some(70_001));
+        codes[70_001] = 0b01_10_01_10;
+        assert_eq!(unused_code(&codes), Some(90_000));
     }
 
     #[test]

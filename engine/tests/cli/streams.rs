@@ -23,7 +23,7 @@ fn help_shows_the_exit_codes_and_wrong_usage_is_2() {
         (&["tokenize", "-p", "x"], "--model <PATH>"),
         (
             &["logits", "-m", "m", "-p", "x", "--isa", "mmx"],
-            "[possible values: scalar, avx2, avx512, neon, neon-dotprod]",
+            "[possible values: scalar, avx2, avx512, avx512-vbmi, neon, neon-dotprod]",
         ),
         (&["logits", "-m", "m", "-p", "x", "-t", "0"], "invalid value '0' for '--threads <N>'"),
     ];

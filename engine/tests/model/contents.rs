@@ -48,6 +48,20 @@ fn g16_scales_that_are_no_numbers() {
 }
 
 #[test]
+fn g16_codes_that_stand_for_no_weight() {
+    let (base, name) = (synthetic::bytes(&TINY), "blk.1.ffn_up.weight");
+    let info = Directory::parse(&base).unwrap().tensor(name).unwrap().clone();
+    let mut bytes = base[info.range()].to_vec();
+    bytes[777] |= 0b00_11_00_00;
+    let words = format!(
+        "tensor '{name}' has a code of 3 in its byte 777, which stands for no weight; the file is \
+         damaged: fetch or convert it again"
+    );
+    let edit = tensor(name, info.tensor_type, &info.dims, bytes);
+    assert_eq!(refused(&base, &[edit]), ("UnusedCode", words));
+}
+
+#[test]
 fn g16_weights_that_are_no_numbers_show_when_a_token_is_chosen() {
     let mut norm: Vec<u8> = 1f32.to_le_bytes().repeat(256);
     norm[..4].copy_from_slice(&f32::NAN.to_le_bytes());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bitnet_engine::gguf::{Directory, TensorType};
 use bitnet_engine::kernels::{Isa, Kernels};
 use bitnet_engine::model::{Config, LoadOptions, LogitsOf, Model, ModelError};
-use bitnet_engine::quant::i2_s::{self, Layout};
+use bitnet_engine::quant::i2_s;
 use bitnet_engine::quant::tiles::{LookupType, Tile, Tiles};
 use bitnet_engine::session::Session;
 
@@ -31,7 +31,7 @@ fn file(lookup: LookupType, tiles: &Tiles) -> Vec<u8> {
         let (codes, tail) = base[info.range()].split_at(rows * columns / 4);
         let weights: Vec<i8> = codes
             .chunks_exact(columns / 4)
-            .flat_map(|row| (0..columns).map(|c| i2_s::code(row, c, Layout::Blocks128) as i8 - 1))
+            .flat_map(|row| (0..columns).map(|c| i2_s::code(row, c) as i8 - 1))
             .collect();
         let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
         let tile = tiles.of(lookup, rows, columns).expect("stated");

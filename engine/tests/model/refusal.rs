@@ -31,6 +31,8 @@ fn variant(error: &ModelError) -> &'static str {
         ModelError::I2sLayout { .. } => "I2sLayout",
         ModelError::Tiles { .. } => "Tiles",
         ModelError::LookupIndex { .. } => "LookupIndex",
+        ModelError::UnusedCode { .. } => "UnusedCode",
+        ModelError::Memory { .. } => "Memory",
         ModelError::UnknownTensor(_) => "UnknownTensor",
     }
 }

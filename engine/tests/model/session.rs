@@ -318,6 +318,7 @@ fn the_kernels_that_computed_are_the_ones_that_are_named() {
         let layers = model.config().block_count as u64;
         let truth = BTreeMap::from([
             ("ternary_dots", 7 * layers),
+            ("scale_sums", 7 * layers),
             ("quantize_int8", 4 * layers),
             ("dot_f32", layers),
             // The head besides the values.

@@ -2,16 +2,15 @@
 //! checks.
 
 use bitnet_engine::gguf::{Directory, TensorType};
-use bitnet_engine::quant::i2_s::{self, FileLayout, Layout};
+use bitnet_engine::quant::i2_s::{self, FileLayout};
 
 use crate::edited::{Edit, edited, tensor};
 use crate::synthetic::{self, TINY};
 
 /// The codes of a matrix packed otherwise, straight from the layouts' definitions.
 fn packed(codes: &[u8], columns: usize, layout: FileLayout) -> Vec<u8> {
-    let code = |row: usize, column: usize| {
-        i2_s::code(&codes[row * columns / 4..][..columns / 4], column, Layout::Blocks128)
-    };
+    let code =
+        |row: usize, column: usize| i2_s::code(&codes[row * columns / 4..][..columns / 4], column);
     let byte = |i: usize| match layout {
         FileLayout::X86 => codes[i],
         FileLayout::Arm => {
@@ -46,9 +45,7 @@ pub fn file(layout: FileLayout, trace: bool) -> Vec<u8> {
         let norm = norm.iter().find(|(matrix, _)| info.name.ends_with(&format!("{matrix}.weight")));
         if let (Some((matrix, norm)), true) = (norm, trace) {
             let rows = codes.chunks_exact(columns / 4);
-            let zeros = |c: usize| {
-                rows.clone().filter(|row| i2_s::code(row, c, Layout::Blocks128) == 1).count()
-            };
+            let zeros = |c: usize| rows.clone().filter(|row| i2_s::code(row, c) == 1).count();
             let share = |c: usize| zeros(c) as f32 / info.dims[1] as f32;
             let weights = (0..columns).flat_map(|c| (1.0 + 0.3 * share(c)).to_le_bytes());
             let name = info.name.replace(matrix, norm);

@@ -6,7 +6,7 @@ use bitnet_engine::quant::activation::{
     Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Block, quantize_int8, quantize_q8_0, quantize_q8_k,
 };
 use bitnet_engine::quant::blocks::{BlockActivation, BlockType};
-use bitnet_engine::quant::i2_s::{self, Layout};
+use bitnet_engine::quant::i2_s;
 use bitnet_engine::quant::tiles::{LookupType, Tile};
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use half::{bf16, f16};
@@ -151,9 +151,7 @@ impl MatrixEngine for OwnMatrices {
                 let (codes, scale) = i2_s_parts(bytes);
                 let rows = codes.chunks_exact(columns / 4);
                 rows.flat_map(|row| {
-                    (0..columns).map(|column| {
-                        (f32::from(i2_s::code(row, column, Layout::Blocks128)) - 1.0) * scale
-                    })
+                    (0..columns).map(|column| (f32::from(i2_s::code(row, column)) - 1.0) * scale)
                 })
                 .collect()
             }
@@ -319,18 +317,17 @@ fn i2_s_parts(bytes: &[u8]) -> (&[u8], f32) {
 
 fn multiply_i2_s(kernels: &Kernels, columns: usize, bytes: &[u8], x: &[f32]) -> Product {
     let (file, scale) = i2_s_parts(bytes);
-    let mut arranged = vec![0; file.len()];
-    let row_bytes = columns / 4;
-    for (to, from) in arranged.chunks_exact_mut(row_bytes).zip(file.chunks_exact(row_bytes)) {
-        i2_s::rearrange_row(from, to, kernels.ternary_layout);
-    }
-    let rows = file.len() / row_bytes;
+    let layout = kernels.ternary_layout;
+    let rows = file.len() / (columns / 4);
+    let mut arranged = vec![0; layout.bytes(rows, columns)];
+    layout.arrange(file, columns, &mut arranged);
+    let padded = rows.next_multiple_of(layout.rows_together());
     let (mut values, mut sums) = (Vec::new(), Vec::new());
     for x in x.chunks_exact(columns) {
-        let (mut codes, mut products) = (vec![0; columns], vec![0; rows]);
+        let (mut codes, mut products) = (vec![0; columns], vec![0; padded]);
         let row = (kernels.quantize_int8)(x, &mut codes);
         (kernels.ternary_dots)(&arranged, columns, &codes, &mut products);
-        for sum in products {
+        for sum in &products[..rows] {
             // Codes are weights plus one; then the reference's order: one division, one product.
             let sum = sum - row.sum;
             sums.push(sum);

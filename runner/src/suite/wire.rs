@@ -237,6 +237,8 @@ pub(super) enum WireIsa {
     Avx2,
     /// AVX-512.
     Avx512,
+    /// AVX-512 with VBMI.
+    Avx512Vbmi,
     /// NEON.
     Neon,
     /// NEON with dot products.
@@ -249,6 +251,7 @@ impl WireIsa {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Vbmi => "avx512-vbmi",
             Self::Neon => "neon",
             Self::NeonDotprod => "neon-dotprod",
         }
