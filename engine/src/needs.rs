@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 
 use crate::gguf::{GgufFile, TensorInfo};
 use crate::kernels::Kernels;
-use crate::model::{Config, KvCache, LoadOptions, RopeTable, Workspace, arranged_bytes};
+use crate::model::{
+    Config, KvCache, LoadOptions, RopeTable, Workspace, arranged_bytes, screen_bytes,
+};
 use crate::session::CHUNK;
 
 /// Needs of a model and one session. All figures are bytes.
@@ -22,6 +24,11 @@ pub struct Needs {
     pub workspace: u64,
     /// Weights that one token reads when it is computed alone.
     pub read_by_token: u64,
+    /// The head in 6 bits that [`Session::step_top`](crate::session::Session::step_top) makes; 0 where it
+    /// makes none.
+    pub screen: u64,
+    /// Weights that such a step reads, besides a few rows of the head.
+    pub read_by_step_top: u64,
     /// Keys and values that it reads for each position, its own and those before it. The cache is read
     /// in steps of 32 positions.
     pub read_by_position: u64,
@@ -52,15 +59,21 @@ impl Needs {
             _ => arranged(tensor).unwrap_or(tensor.size),
         };
         let tensors = file.tensors();
+        let head = file.tensor(if tied { "token_embd.weight" } else { "output.weight" });
+        let screen = head.map_or(0, |tensor| screen_bytes(tensor, kernels) as u64);
+        let read_by_head = head.filter(|_| screen > 0).map_or(0, |tensor| tensor.size as u64);
         let sum = |bytes: &dyn Fn(&TensorInfo) -> usize| {
             tensors.iter().map(|tensor| bytes(tensor) as u64).sum::<u64>()
         };
+        let read_by_token = sum(&read);
         Self {
             mapped: sum(&|tensor| tensor.size),
             arranged: sum(&|tensor| arranged(tensor).unwrap_or(0)),
             cache: KvCache::bytes(config, context) as u64,
             workspace: workspace as u64,
-            read_by_token: sum(&read),
+            read_by_token,
+            screen,
+            read_by_step_top: read_by_token - read_by_head + screen,
             read_by_position: KvCache::bytes(config, 1) as u64 / KvCache::padded(1) as u64,
         }
     }

@@ -143,6 +143,15 @@ impl Sampler {
         self.banned.extend_from_slice(ids);
     }
 
+    /// How many of the largest logits decide, if the others may as well be −∞; none where every one counts.
+    pub fn deciding(&self) -> Option<usize> {
+        let SampleOptions { temperature, top_k, .. } = self.options;
+        if !(self.recent.is_empty() && self.banned.is_empty()) {
+            return None;
+        }
+        if temperature == 0.0 { Some(1) } else { Some(top_k).filter(|k| *k > 0) }
+    }
+
     /// Chooses the next token; [`Sampler::accept`] it if it becomes part of the sequence.
     ///
     /// # Errors

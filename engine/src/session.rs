@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use crate::kernels::Dispatched;
 use crate::memory::{OutOfMemory, zeros};
-use crate::model::{Forward, KvCache, LogitsOf, Model, RopeTable, Tap, Workspace};
+use crate::model::{
+    Forward, KvCache, LogitsOf, MOST, Model, RopeTable, Screening, Tap, Top, Workspace,
+};
 use crate::threads::ThreadPool;
 
-/// Positions computed together while a prompt is read: enough to reuse each weight, few enough to
-/// keep the activations in the second-level cache.
+/// Positions computed together while a prompt is read: enough to reuse each weight once it is unpacked,
+/// few enough for their buffers to be small beside a model.
 pub(crate) const CHUNK: usize = 256;
 
 /// Why a request was not computed. The session is unchanged.
@@ -83,6 +85,8 @@ pub struct Session {
     position: usize,
     /// The last step's logits.
     step_logits: Vec<f32>,
+    /// What [`Session::step_top`] needs, once it was called.
+    screening: Option<Box<Screening>>,
 }
 
 impl Session {
@@ -95,6 +99,20 @@ impl Session {
         context: usize,
         threads: NonZeroUsize,
     ) -> Result<Self, SessionError> {
+        Self::with_chunk(model, context, threads, CHUNK)
+    }
+
+    /// [`Session::new`] that computes at most `chunk` positions of a prompt together, at least one. No bit
+    /// of a result depends on it; memory and speed do.
+    ///
+    /// # Errors
+    /// As for [`Session::new`].
+    pub fn with_chunk(
+        model: &Arc<Model>,
+        context: usize,
+        threads: NonZeroUsize,
+        chunk: usize,
+    ) -> Result<Self, SessionError> {
         let config = model.config();
         if context == 0 || context > config.context_length {
             return Err(SessionError::Context { wanted: context, limit: config.context_length });
@@ -103,9 +121,10 @@ impl Session {
         Ok(Self {
             cache: KvCache::new(config, context)?,
             rope: RopeTable::new(config, model.rope_factors(), context)?,
-            work: Workspace::new(model, context, CHUNK.min(context), pool.threads())?,
+            work: Workspace::new(model, context, chunk.clamp(1, context), pool.threads())?,
             pool,
             step_logits: zeros(config.vocab_size)?,
+            screening: None,
             context,
             position: 0,
             model: Arc::clone(model),
@@ -207,6 +226,37 @@ impl Session {
         Ok(&self.step_logits)
     }
 
+    /// Appends one id and returns the logits of what follows it, as far as they can be among the `count`
+    /// largest: those are exact, to the bit those of [`Session::step`], and among equals as well. Others
+    /// may be −∞ instead. `sample::greedy` chooses the same id from the largest one alone, a sampler with
+    /// a top-k, and without penalty and bans, from as many as its top-k.
+    ///
+    /// Where the head is of floats and the kernels allow it, less than a half of it is read. Allocates when
+    /// it is first called, and then nothing.
+    ///
+    /// # Errors
+    /// As for [`Session::step`], or if there is no memory for what is made at first.
+    pub fn step_top(&mut self, id: u32, count: usize) -> Result<&[f32], SessionError> {
+        let model = Arc::clone(&self.model);
+        let screen = if (1..=MOST).contains(&count) { model.head_screen() } else { None };
+        let Some(screen) = screen else { return self.step(id) };
+        self.check(&[id])?;
+        let config = model.config();
+        let mut screening = match self.screening.take() {
+            Some(screening) => screening,
+            None => Box::new(Screening::new(config.vocab_size, config.embedding_length)?),
+        };
+        let position = self.position;
+        let mut logits = std::mem::take(&mut self.step_logits);
+        let mut forward = self.forward(None);
+        forward.top = Some(Top { count, screen, work: &mut screening });
+        forward.chunk(&[id], position, LogitsOf::Last, &mut logits);
+        self.step_logits = logits;
+        self.screening = Some(screening);
+        self.position += 1;
+        Ok(&self.step_logits)
+    }
+
     fn forward<'a>(&'a mut self, tap: Option<&'a mut dyn Tap>) -> Forward<'a> {
         Forward {
             model: &self.model,
@@ -215,6 +265,7 @@ impl Session {
             work: &mut self.work,
             pool: &mut self.pool,
             tap,
+            top: None,
         }
     }
 

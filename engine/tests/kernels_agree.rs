@@ -5,7 +5,7 @@
 use bitnet_engine::kernels::{BlockDots, Isa, Kernels};
 use bitnet_engine::quant::activation::{Q8KBlock, Q80Block, quantize_q8_0, quantize_q8_k};
 use bitnet_engine::quant::blocks::{BlockActivation, BlockType};
-use bitnet_engine::quant::i2_s;
+use bitnet_engine::quant::{i2_s, six_bit};
 use half::{bf16, f16};
 use proptest::prelude::*;
 
@@ -79,6 +79,33 @@ proptest! {
         prop_assert_eq!(&ternary_sums(scalar, &codes, columns, &x), &truth, "scalar");
         for k in others {
             prop_assert_eq!(&ternary_sums(k, &codes, columns, &x), &truth, "{}", k.isa);
+        }
+    }
+
+    #[test]
+    fn six_bit_dots_are_exact(
+        seed in any::<u64>(), groups in 1usize..90, panels in 1usize..6, tokens in 1usize..6,
+    ) {
+        let columns = groups * six_bit::GROUP_COLUMNS;
+        let codes = bytes(seed, panels * six_bit::panel_bytes(columns));
+        let x: Vec<i8> = bytes(!seed, tokens * columns).iter().map(|b| *b as i8).collect();
+        let code = |row: usize, column: usize| {
+            let panel = &codes[row / 16 * six_bit::panel_bytes(columns)..];
+            let bit = column / 4 * 48 * 8 + (row % 16 * 4 + column % 4) * 6;
+            let two = u16::from(panel[bit / 8]) | u16::from(*panel.get(bit / 8 + 1).unwrap_or(&0)) << 8;
+            i32::from(two >> (bit % 8) & 63)
+        };
+        let truth: Vec<i32> = (0..tokens * panels * 16)
+            .map(|i| {
+                let (x, row) = (&x[i / (panels * 16) * columns..], i % (panels * 16));
+                (0..columns).map(|c| code(row, c) * i32::from(x[c])).sum()
+            })
+            .collect();
+        let (scalar, others) = tables();
+        for k in std::iter::once(scalar).chain(others) {
+            let mut sums = vec![7; truth.len()];
+            (k.six_bit_dots)(&codes, columns, &x, &mut sums);
+            prop_assert_eq!(&sums, &truth, "{}", k.isa);
         }
     }
 

@@ -101,6 +101,15 @@ fn needs_are_what_is_allocated_and_what_the_shapes_say() {
         assert_eq!((packed.mapped, packed.arranged), (scalar.mapped, panels));
         assert_eq!(packed.read_by_token, scalar.mapped - weights / 4 - scales + panels);
     }
+    assert_eq!((scalar.screen, scalar.read_by_step_top), (0, scalar.read_by_token));
+    if Isa::Avx512Vbmi.is_available() {
+        // 768 rows of 256 columns at 6 bits, and three figures of 4 bytes a row.
+        let screened = needs(&TINY, Isa::Avx512Vbmi);
+        assert_eq!(screened.screen, 768 * (256 * 6 / 8 + 12));
+        assert_eq!(screened.read_by_step_top, screened.read_by_token - head + screened.screen);
+        let quantised = needs(&SynthSpec { embedding: WeightType::Q6K, ..TINY }, Isa::Avx512Vbmi);
+        assert_eq!(quantised.screen, 0);
+    }
     // With a head of its own, one row of the embedding is read.
     let untied = needs(&untied, Isa::Scalar);
     assert_eq!(untied.mapped, weights / 256 * 66 + norms + 2 * head);

@@ -76,6 +76,11 @@ fn a_step_allocates_nothing() {
             let prefill = calls(|| drop(session.prefill(&[1, 2], LogitsOf::Last).unwrap()));
             assert!(prefill > 0, "{what}: a prefill returns a vector");
             assert_eq!(calls(|| drop(session.step(3).map(<[f32]>::len))), 0, "{what}");
+            // What it needs is made when it is called first.
+            drop(session.step_top(4, 5).map(<[f32]>::len));
+            let top =
+                calls(|| (5..30).for_each(|id| drop(session.step_top(id, 5).map(<[f32]>::len))));
+            assert_eq!((top, session.position()), (0, 29), "{what}");
         }
     }
 }

@@ -124,7 +124,10 @@ impl<'t> Generation<'t> {
                 return Ok(End::ContextFull);
             }
             let start = Instant::now();
-            let logits = session.step(id)?;
+            let logits = match sampler.deciding() {
+                Some(count) => session.step_top(id, count)?,
+                None => session.step(id)?,
+            };
             self.step_nanoseconds.push(nanoseconds(start.elapsed()));
             id = self.sample(sampler, logits)?;
         }

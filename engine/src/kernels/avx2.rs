@@ -16,6 +16,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,
     ternary_layout: Layout::Blocks128,
     ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
+    six_bit_dots: scalar::KERNELS.six_bit_dots,
+    screens: false,
     scale_sums: |sums, sum, by, scale, out| available!(scale_sums(sums, sum, by, scale, out)),
     quantize_int8: |x, codes| available!(activation::quantize_int8(x, codes)),
     dot_f32: |a, b| available!(dot_f32(a, b)),

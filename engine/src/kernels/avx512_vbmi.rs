@@ -7,16 +7,19 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512;
 use super::macros::available;
 use super::table::{Isa, Kernels};
+use super::{avx512, scalar};
 use crate::quant::panels::{GROUP_BYTES, GROUP_COLUMNS, LANE_COLUMNS, ROWS, panel_bytes};
+use crate::quant::six_bit;
 use crate::quant::ternary_layout::Layout;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx512Vbmi,
     ternary_layout: Layout::Panels,
     ternary_dots: |codes, columns, x, sums| available!(ternary_dots(codes, columns, x, sums)),
+    six_bit_dots: |panels, columns, x, sums| available!(six_bit_dots(panels, columns, x, sums)),
+    screens: true,
     ..avx512::KERNELS
 };
 
@@ -93,6 +96,14 @@ fn load_group(bytes: &[u8; 64]) -> __m512i {
 fn load_last_group(bytes: &[u8; GROUP_BYTES]) -> __m512i {
     // SAFETY: the mask admits the 40 bytes of the array and no more.
     unsafe { _mm512_maskz_loadu_epi8((1 << GROUP_BYTES) - 1, bytes.as_ptr().cast()) }
+}
+
+/// A group of 6-bit codes behind which nothing may be read.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn load_last_six_bit(bytes: &[u8; six_bit::GROUP_BYTES]) -> __m512i {
+    // SAFETY: the mask admits the 48 bytes of the array and no more.
+    unsafe { _mm512_maskz_loadu_epi8((1 << six_bit::GROUP_BYTES) - 1, bytes.as_ptr().cast()) }
 }
 
 /// Four neighbouring activations in every lane.
@@ -173,6 +184,63 @@ fn one_token(
     let [even, odd] = acc.map(|[a, b, c]| _mm512_add_epi32(_mm512_add_epi32(a, b), c));
     // SAFETY: the array takes the 64 bytes; the store needs no alignment.
     unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi32(even, odd)) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+fn six_bit_dots(panels: &[u8], columns: usize, activations: &[i8], sums: &mut [i32]) {
+    let (count, tokens) = scalar::six_bit_shape(panels, columns, activations, sums);
+    let mut token = 0;
+    while token < tokens {
+        let together = if tokens - token >= 2 { 2 } else { 1 };
+        let x = &activations[token * columns..(token + together) * columns];
+        let sums = &mut sums[token * count * ROWS..][..together * count * ROWS];
+        match together {
+            2 => six_bit_rows::<2>(panels, columns, x, sums),
+            _ => six_bit_rows::<1>(panels, columns, x, sums),
+        }
+        token += together;
+    }
+}
+
+/// All panels times `T` activation rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+fn six_bit_rows<const T: usize>(panels: &[u8], columns: usize, x: &[i8], sums: &mut [i32]) {
+    let panel_bytes = six_bit::panel_bytes(columns);
+    let row_count = sums.len() / T;
+    let spread = load(&Codes(std::array::from_fn(|i| (i / 8 * 6 + (i % 8).min(5)) as u8)));
+    let shifts = load(&Codes(std::array::from_fn(|i| 6 * (i % 8) as u8)));
+    let mask = _mm512_set1_epi8(63);
+    let rows: [&[[i8; LANE_COLUMNS]]; T] =
+        std::array::from_fn(|t| x[t * columns..(t + 1) * columns].as_chunks().0);
+    for (index, panel) in panels.chunks_exact(panel_bytes).enumerate() {
+        let groups = panel.as_chunks::<{ six_bit::GROUP_BYTES }>().0;
+        // Two chains of sums a row of activations.
+        let mut acc = [[_mm512_setzero_si512(); T]; 2];
+        for (g, group) in groups.iter().enumerate() {
+            let start = g * six_bit::GROUP_BYTES;
+            let bytes = match panel[start..].first_chunk::<64>() {
+                Some(bytes) => {
+                    // It reads nothing and faults at no address.
+                    _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(AHEAD).cast());
+                    load_group(bytes)
+                }
+                None => load_last_six_bit(group),
+            };
+            let lanes = _mm512_permutexvar_epi8(spread, bytes);
+            let codes = _mm512_and_si512(_mm512_multishift_epi64_epi8(shifts, lanes), mask);
+            for t in 0..T {
+                let acc = &mut acc[g % 2][t];
+                *acc = _mm512_dpbusd_epi32(*acc, codes, broadcast(&rows[t][g]));
+            }
+        }
+        for t in 0..T {
+            let sums = &mut sums[t * row_count + index * ROWS..][..ROWS];
+            let sum = _mm512_add_epi32(acc[0][t], acc[1][t]);
+            // SAFETY: the slice takes the 64 bytes; the store needs no alignment.
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), sum) }
+        }
+    }
 }
 
 /// Where the sums of some panels go: those of a token begin `row_count` behind those of the one before.

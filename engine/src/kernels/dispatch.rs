@@ -84,6 +84,7 @@ kernels! {
     table {
         ternary_dots: fn(&[u8], usize, &[i8], &mut [i32]),
         scale_sums: fn(&[i32], i32, f32, f32, &mut [f32]),
+        six_bit_dots: fn(&[u8], usize, &[i8], &mut [i32]),
         quantize_int8: fn(&[f32], &mut [i8]) -> Int8Row,
         dot_f32: fn(&[f32], &[f32]) -> f32,
         dot_f16: fn(&[f16], &[f16]) -> f32,

@@ -43,6 +43,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     // NEON is part of the target, so the compiler uses it for the definitions' simple loops as well;
     // and the sum of a norm stays in order.
     scale_sums: scalar::KERNELS.scale_sums,
+    six_bit_dots: scalar::KERNELS.six_bit_dots,
+    screens: false,
     rms_norm: scalar::KERNELS.rms_norm,
     relu_squared_gate: scalar::KERNELS.relu_squared_gate,
     add: scalar::KERNELS.add,

@@ -12,6 +12,7 @@ use half::f16;
 use super::table::{Isa, Kernels};
 use crate::quant::activation;
 use crate::quant::i2_s;
+use crate::quant::six_bit;
 use crate::quant::ternary_layout::Layout;
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -19,6 +20,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     ternary_layout: Layout::Blocks128,
     ternary_dots,
     scale_sums,
+    six_bit_dots,
+    screens: false,
     quantize_int8: activation::quantize_int8,
     dot_f32,
     dot_f16,
@@ -81,6 +84,44 @@ pub(super) fn scale_sums(
     assert_eq!(sums.len(), out.len(), "one output for each sum");
     for (o, s) in out.iter_mut().zip(sums) {
         *o = (s - sum) as f32 / activation_scale * scale;
+    }
+}
+
+/// Checks the arguments of `six_bit_dots` and returns (panels, tokens).
+pub(super) fn six_bit_shape(
+    panels: &[u8],
+    columns: usize,
+    activations: &[i8],
+    sums: &[i32],
+) -> (usize, usize) {
+    assert!(columns > 0 && columns.is_multiple_of(six_bit::GROUP_COLUMNS), "columns come in fours");
+    let panel = six_bit::panel_bytes(columns);
+    let (count, tokens) = (panels.len() / panel, activations.len() / columns);
+    assert_eq!(panels.len(), count * panel, "whole panels of codes");
+    assert_eq!(activations.len(), tokens * columns, "whole rows of activations");
+    assert_eq!(sums.len(), count * six_bit::ROWS * tokens, "one sum for each row and token");
+    (count, tokens)
+}
+
+fn six_bit_dots(panels: &[u8], columns: usize, activations: &[i8], sums: &mut [i32]) {
+    let (count, _) = six_bit_shape(panels, columns, activations, sums);
+    let (panel_bytes, row_count) = (six_bit::panel_bytes(columns), count * six_bit::ROWS);
+    for (x, sums) in activations.chunks_exact(columns).zip(sums.chunks_exact_mut(row_count)) {
+        let panels = panels.chunks_exact(panel_bytes).zip(sums.chunks_exact_mut(six_bit::ROWS));
+        for (panel, sums) in panels {
+            let groups = panel.as_chunks().0.iter().zip(x.as_chunks::<4>().0);
+            sums.fill(0);
+            for (group, x) in groups {
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    let codes = six_bit::unpack_row(group, row);
+                    *sum += codes
+                        .iter()
+                        .zip(x)
+                        .map(|(c, x)| i32::from(*c) * i32::from(*x))
+                        .sum::<i32>();
+                }
+            }
+        }
     }
 }
 

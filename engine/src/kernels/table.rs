@@ -133,6 +133,11 @@ pub struct Kernels {
     /// `(sums, sum, activation_scale, scale, out)`: `(sums[i] − sum) / activation_scale · scale`, the
     /// outputs behind the integer sums of a token whose activation codes add up to `sum`.
     pub scale_sums: fn(&[i32], i32, f32, f32, &mut [f32]),
+    /// `(panels, columns, activations, sums)`: as `ternary_dots`, of whole panels of 6-bit codes
+    /// ([`six_bit`](crate::quant::six_bit)).
+    pub six_bit_dots: fn(&[u8], usize, &[i8], &mut [i32]),
+    /// Whether `six_bit_dots` keeps up with the memory, so that screening a head with it pays.
+    pub screens: bool,
     /// f32 to int8 codes with one scale; see [`crate::quant::activation::quantize_int8`].
     pub quantize_int8: fn(&[f32], &mut [i8]) -> Int8Row,
     /// Dot product of f32 rows.

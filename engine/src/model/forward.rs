@@ -14,6 +14,7 @@ use super::layers::{Layer, Linear};
 use super::linear::Activations;
 use super::loading::Model;
 use super::rope::RopeTable;
+use super::screen::{HeadScreen, Screening};
 use super::workspace::Workspace;
 use crate::kernels::Dispatch;
 use crate::threads::ThreadPool;
@@ -58,6 +59,15 @@ pub(crate) struct Forward<'a> {
     pub(crate) work: &'a mut Workspace,
     pub(crate) pool: &'a mut ThreadPool,
     pub(crate) tap: Option<&'a mut dyn Tap>,
+    /// How many of the largest logits are wanted of one position, where not all are.
+    pub(crate) top: Option<Top<'a>>,
+}
+
+/// What it takes to compute the largest logits without the others.
+pub(crate) struct Top<'a> {
+    pub(crate) count: usize,
+    pub(crate) screen: &'a HeadScreen,
+    pub(crate) work: &'a mut Screening,
 }
 
 impl Forward<'_> {
@@ -332,10 +342,20 @@ impl Forward<'_> {
         let vocab_size = model.config().vocab_size;
         self.norm_x(model.weights.output_norm.get(), rows * width);
         self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
-        let matrix = model.weights.output.as_ref().unwrap_or(&model.weights.token_embd);
+        let matrix = model.head();
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..rows * width];
         work.activations.prepare(pool, &mut work.dispatch, x, matrix);
+        if let Some(Top { count, screen, work: screening }) = &mut self.top {
+            let (dispatch, activations) = (&mut work.dispatch, &work.activations);
+            activations.values(x, matrix, &mut screening.values);
+            let exact = |pool: &mut _, dispatch: &mut _, rows: &[u32], logits: &mut [f32]| {
+                activations.multiply_rows(pool, dispatch, x, matrix, rows, logits);
+            };
+            if screen.largest(pool, dispatch, screening, *count, exact) {
+                return screening.write(logits);
+            }
+        }
         work.activations.multiply(pool, &mut work.dispatch, x, matrix, logits);
         if let Some(tap) = &mut self.tap {
             let values = &logits[..rows * vocab_size];

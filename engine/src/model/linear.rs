@@ -3,6 +3,7 @@
 //! The matrix's type decides what the activations are turned into; the kernels multiply. Every
 //! output is computed whole by one thread, so the number of threads changes no bit.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::weights::{Form, Matrix, MatrixData};
@@ -139,6 +140,50 @@ impl Activations {
                     each_output(pool, rows, tokens, bytes.get(), x, dots, out);
                 }
             },
+        }
+    }
+
+    /// The rows of a float matrix that `rows` names, times the one activation row of the last
+    /// [`Activations::prepare`] (which had the same `x`): the bits that [`Activations::multiply`] gives them.
+    ///
+    /// # Panics
+    /// If the matrix has no such row.
+    pub(crate) fn multiply_rows(
+        &self,
+        pool: &mut ThreadPool,
+        dispatch: &mut Dispatch,
+        x: &[f32],
+        matrix: &Matrix,
+        rows: &[u32],
+        out: &mut [f32],
+    ) {
+        let n = matrix.columns;
+        let range = |row: u32| row as usize * n..(row as usize + 1) * n;
+        match &matrix.data {
+            MatrixData::F32(weights) => {
+                let (dot, weights) = (dispatch.dot_f32(), weights.get());
+                pool.for_each_row_alone(out, 1, |i, out| out[0] = dot(&weights[range(rows[i])], x));
+            }
+            MatrixData::F16(weights) => {
+                let (dot, weights, x) = (dispatch.dot_f16(), weights.get(), &self.halves[..n]);
+                pool.for_each_row_alone(out, 1, |i, out| out[0] = dot(&weights[range(rows[i])], x));
+            }
+            MatrixData::Bf16(weights) => {
+                let (dot, weights, x) = (dispatch.dot_bf16(), weights.get(), &self.brains[..n]);
+                pool.for_each_row_alone(out, 1, |i, out| out[0] = dot(&weights[range(rows[i])], x));
+            }
+            MatrixData::Ternary { .. } | MatrixData::Blocks(..) => {
+                unreachable!("only heads of floats are screened")
+            }
+        }
+    }
+
+    /// The one activation row of the last [`Activations::prepare`], as a float matrix multiplies it.
+    pub(crate) fn values(&self, x: &[f32], matrix: &Matrix, out: &mut [f32]) {
+        match matrix.form() {
+            Form::F16 => self.halves[..out.len()].convert_to_f32_slice(out),
+            Form::Bf16 => self.brains[..out.len()].convert_to_f32_slice(out),
+            _ => out.copy_from_slice(x),
         }
     }
 

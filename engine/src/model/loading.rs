@@ -3,18 +3,20 @@
 //! There is no fallback: what is missing or does not fit ends the load with its reason.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::arena::Arena;
 use super::config::Config;
 use super::error::ModelError;
 use super::layers::Weights;
 use super::layout;
-use super::weights::{TensorReader, Values, arena_bytes};
-use crate::gguf::{GgufFile, Metadata, Name};
+use super::screen::HeadScreen;
+use super::weights::{Matrix, TensorReader, Values, arena_bytes};
+use crate::gguf::{GgufFile, Metadata, Name, TensorInfo, TensorType};
 use crate::kernels::Kernels;
 use crate::memory::OutOfMemory;
 use crate::quant::i2_s::FileLayout;
+use crate::quant::six_bit::GROUP_COLUMNS;
 use crate::quant::tiles::Tiles;
 use crate::tokenizer::{SpecialIds, Tokenizer, VocabularySource};
 
@@ -26,6 +28,8 @@ pub struct Model {
     pub(crate) weights: Weights,
     pub(crate) kernels: &'static Kernels,
     warnings: Vec<String>,
+    /// The head in 6 bits, once it was asked for; none where it does not pay or there is no memory.
+    screen: OnceLock<Option<HeadScreen>>,
 }
 
 /// What a file does not say about itself.
@@ -98,7 +102,8 @@ impl Model {
         let warnings = warnings.chain(tokenizer.warnings().iter().map(ToString::to_string));
         let warnings = warnings.collect();
         let file = Arc::clone(file);
-        Ok(Self { file, config, tokenizer, weights, kernels, warnings })
+        let screen = OnceLock::new();
+        Ok(Self { file, config, tokenizer, weights, kernels, warnings, screen })
     }
 
     /// The file that it was loaded from.
@@ -121,6 +126,33 @@ impl Model {
         self.kernels
     }
 
+    /// The matrix that makes logits.
+    pub(crate) fn head(&self) -> &Matrix {
+        self.weights.output.as_ref().unwrap_or(&self.weights.token_embd)
+    }
+
+    /// Makes now what [`Session::step_top`](crate::session::Session::step_top) otherwise makes when it is
+    /// called first, and says whether it reads less than the whole head with it.
+    pub fn prepare_step_top(&self) -> bool {
+        self.head_screen().is_some()
+    }
+
+    /// The head in 6 bits, where it is of floats and the kernels are fast enough for it.
+    pub(crate) fn head_screen(&self) -> Option<&HeadScreen> {
+        let make = || {
+            let head = self.head();
+            let name =
+                if self.weights.output.is_some() { "output.weight" } else { "token_embd.weight" };
+            let tensor = self.file.tensor(name)?;
+            if screen_bytes(tensor, self.kernels) == 0 {
+                return None;
+            }
+            let row = |index: usize, out: &mut [f32]| head.row(index, out);
+            HeadScreen::new(head.rows, head.columns, row, || self.file.release(tensor)).ok()
+        };
+        self.screen.get_or_init(make).as_ref()
+    }
+
     /// What each of RoPE's frequencies is divided by, where the file says so.
     pub(crate) fn rope_factors(&self) -> Option<&[f32]> {
         self.weights.rope_factors.as_ref().map(Values::get)
@@ -129,6 +161,17 @@ impl Model {
     /// What is unusual about the file without making it unusable.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+}
+
+/// Bytes of the screen that is made of a head; 0 where none is.
+pub(crate) fn screen_bytes(head: &TensorInfo, kernels: &Kernels) -> usize {
+    let float = [TensorType::F32, TensorType::F16, TensorType::Bf16].contains(&head.tensor_type);
+    match *head.dims {
+        [columns, rows] if kernels.screens && float && columns.is_multiple_of(GROUP_COLUMNS) => {
+            HeadScreen::bytes(rows, columns)
+        }
+        _ => 0,
     }
 }
 
@@ -190,7 +233,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::gguf::{Directory, GgufWriter, TensorType};
+    use crate::gguf::{Directory, GgufWriter};
     use crate::synth::{SynthSpec, write_model};
 
     fn bytes() -> Vec<u8> {

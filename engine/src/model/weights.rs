@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::arena::{self, Arena, Part};
@@ -343,16 +344,8 @@ impl Matrix {
         let range = index * self.columns..(index + 1) * self.columns;
         match &self.data {
             MatrixData::F32(values) => out.copy_from_slice(&values.get()[range]),
-            MatrixData::F16(values) => {
-                for (o, v) in out.iter_mut().zip(&values.get()[range]) {
-                    *o = v.to_f32();
-                }
-            }
-            MatrixData::Bf16(values) => {
-                for (o, v) in out.iter_mut().zip(&values.get()[range]) {
-                    *o = v.to_f32();
-                }
-            }
+            MatrixData::F16(values) => values.get()[range].convert_to_f32_slice(out),
+            MatrixData::Bf16(values) => values.get()[range].convert_to_f32_slice(out),
             MatrixData::Blocks(block_type, bytes) => {
                 let row_bytes = self.columns / block_type.block() * block_type.block_bytes();
                 block_type.dequantize_row(&bytes.get()[index * row_bytes..][..row_bytes], out);

@@ -11,6 +11,7 @@ pub mod q4_k;
 pub mod q5_k;
 pub mod q6_k;
 pub mod q8_0;
+pub mod six_bit;
 pub mod super_blocks;
 pub mod ternary;
 pub mod ternary_layout;

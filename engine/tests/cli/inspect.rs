@@ -171,6 +171,8 @@ fn needs_are_the_librarys_and_a_time_follows_from_a_stated_bandwidth_alone() {
             ("cache_bytes", truth.cache),
             ("workspace_bytes", truth.workspace),
             ("read_bytes_by_token", truth.read_by_token),
+            ("screen_bytes", truth.screen),
+            ("read_bytes_by_step_top", truth.read_by_step_top),
             ("read_bytes_by_position", truth.read_by_position),
         ] {
             assert_eq!(needs[key], figure, "{key}");

@@ -17,4 +17,5 @@ mod session;
 mod synth;
 mod synthetic;
 mod taps;
+mod top;
 mod truncation;

@@ -61,9 +61,9 @@ pub fn model(spec: &SynthSpec) -> Arc<Model> {
     synthetic::load(&synthetic::open(&synthetic::bytes(spec)), Kernels::best())
 }
 
-/// A session of 96 positions.
+/// A session of 96 positions that computes 64 of a prompt at a time.
 pub fn session(model: &Arc<Model>, threads: usize) -> Session {
-    Session::new(model, 96, NonZeroUsize::new(threads).unwrap()).unwrap()
+    Session::with_chunk(model, 96, NonZeroUsize::new(threads).unwrap(), 64).unwrap()
 }
 
 /// A text's worth of ids that repeat nothing.

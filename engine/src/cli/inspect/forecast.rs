@@ -43,8 +43,8 @@ impl Forecast {
 
     /// The lines for people.
     pub(super) fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let Needs { mapped, arranged, cache, workspace, read_by_token, read_by_position } =
-            self.needs;
+        let Needs { mapped, arranged, cache, workspace, read_by_token, .. } = self.needs;
+        let Needs { screen, read_by_step_top, read_by_position, .. } = self.needs;
         let (context, threads, isa) = (self.context, self.threads, Isa::best());
         writeln!(
             out,
@@ -60,6 +60,13 @@ impl Forecast {
             "decoding      a token reads {read_by_token} bytes, and {read_by_position} for each position of \
              the context in use"
         )?;
+        if screen > 0 {
+            writeln!(
+                out,
+                "              one of which only the largest logits are wanted {read_by_step_top}, with the \
+                 head in 6 bits beside the file's ({screen} bytes of memory)"
+            )?;
+        }
         let last = self.context - 1;
         let (Some(bandwidth), Some(first), Some(full)) =
             (self.bandwidth, self.milliseconds(0), self.milliseconds(last))
@@ -75,8 +82,8 @@ impl Forecast {
 
     /// The same as JSON.
     pub(super) fn json(&self) -> Json {
-        let Needs { mapped, arranged, cache, workspace, read_by_token, read_by_position } =
-            self.needs;
+        let Needs { mapped, arranged, cache, workspace, read_by_token, .. } = self.needs;
+        let Needs { screen, read_by_step_top, read_by_position, .. } = self.needs;
         let last = self.context - 1;
         let time = self.bandwidth.map(|bandwidth| {
             json!({
@@ -95,6 +102,8 @@ impl Forecast {
             "cache_bytes": cache,
             "workspace_bytes": workspace,
             "read_bytes_by_token": read_by_token,
+            "screen_bytes": screen,
+            "read_bytes_by_step_top": read_by_step_top,
             "read_bytes_by_position": read_by_position,
             "time": time,
         })
