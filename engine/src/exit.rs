@@ -17,6 +17,8 @@ pub enum Exit {
     NothingSelected,
     /// The work is done, but a report of it could not be written.
     ReportNotWritten,
+    /// What was measured does not decide: INCONCLUSIVE or NOT_COMPARABLE, and nothing failed.
+    Undecided,
     /// A model was there and could not be loaded; printed as `error[E10]`.
     ModelLoad,
     /// Ended by SIGINT (Ctrl-C).
@@ -30,13 +32,14 @@ const BUG: u8 = 101;
 
 impl Exit {
     /// All of them, by code.
-    pub const ALL: [Exit; 9] = [
+    pub const ALL: [Exit; 10] = [
         Exit::Ok,
         Exit::CaseFailed,
         Exit::Usage,
         Exit::Environment,
         Exit::NothingSelected,
         Exit::ReportNotWritten,
+        Exit::Undecided,
         Exit::ModelLoad,
         Exit::Interrupted,
         Exit::Terminated,
@@ -51,6 +54,7 @@ impl Exit {
             Exit::Environment => 3,
             Exit::NothingSelected => 4,
             Exit::ReportNotWritten => 5,
+            Exit::Undecided => 6,
             Exit::ModelLoad => 10,
             // Shells report a death by signal as 128 and its number.
             Exit::Interrupted => 128 + 2,
@@ -69,6 +73,7 @@ impl Exit {
             }
             Exit::NothingSelected => "nothing selected",
             Exit::ReportNotWritten => "done, but a report could not be written",
+            Exit::Undecided => "measurements that do not decide; nothing failed",
             Exit::ModelLoad => "a model cannot be loaded (error[E10])",
             Exit::Interrupted => "interrupted (SIGINT, Ctrl-C)",
             Exit::Terminated => "terminated (SIGTERM)",
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn codes_are_the_documented_ones() {
-        assert_eq!(Exit::ALL.map(Exit::code), [0, 1, 2, 3, 4, 5, 10, 130, 143]);
+        assert_eq!(Exit::ALL.map(Exit::code), [0, 1, 2, 3, 4, 5, 6, 10, 130, 143]);
         let table = Exit::table();
         assert!(table.contains("    4  nothing selected\n"), "{table}");
         assert!(table.contains("   10  a model cannot be loaded (error[E10])\n"), "{table}");

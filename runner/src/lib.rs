@@ -13,6 +13,7 @@
 //! libtest-mimic harness.
 
 pub mod backend;
+pub mod bench;
 pub mod cmd;
 pub mod compare;
 pub mod machine;

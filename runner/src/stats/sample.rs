@@ -1,6 +1,10 @@
 //! Order statistics of one sample: type-7 quantiles, median and MAD.
 //! A sample is never empty and holds no NaN or Inf.
 
+use statrs::distribution::{Binomial, DiscreteCDF};
+
+use super::rate::Interval;
+
 /// Turns a MAD into the standard deviation of a normal distribution: 1 / Φ⁻¹(3/4).
 pub const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
 
@@ -37,6 +41,18 @@ impl Sample {
     /// The middle value, or the mean of the two middle values.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
+    }
+
+    /// Distribution-free interval of the population's median, `[x₍k₎, x₍n+1−k₎]`, that leaves at most
+    /// `tail` on each side: the largest k with `P(Binomial(n, ½) < k) ≤ tail` (Hollander and Wolfe,
+    /// "Nonparametric Statistical Methods", §3.6).
+    ///
+    /// None where even the smallest and the largest value leave more than `tail`.
+    pub fn median_interval(&self, tail: f64) -> Option<Interval> {
+        let n = self.sorted.len();
+        let below = Binomial::new(0.5, n as u64).ok()?;
+        let k = (1..=n.div_ceil(2)).take_while(|&k| below.cdf(k as u64 - 1) <= tail).last()?;
+        Some(Interval { low: self.sorted[k - 1], high: self.sorted[n - k] })
     }
 
     /// Median absolute deviation from the median, unscaled; see [`MAD_TO_SIGMA`].
@@ -84,6 +100,21 @@ mod tests {
         let s = sample(&[1.0, 1.0, 2.0, 2.0, 4.0, 6.0, 9.0]);
         assert_eq!((s.median(), s.mad()), (2.0, 1.0));
         assert_eq!(sample(&[1.0, 2.0, 3.0, 10.0]).median(), 2.5);
+    }
+
+    #[test]
+    fn median_intervals_are_those_of_the_binomial_table() {
+        let of = |n: usize, tail| {
+            sample(&(1..=n).map(|i| i as f64).collect::<Vec<_>>()).median_interval(tail)
+        };
+        // One-sided 5 %: P(B < 2 | 8) = 9/256, P(B < 3 | 12) = 79/4096, and so on.
+        for (n, k) in [(8, 2), (12, 3), (20, 6), (30, 11)] {
+            let want = Interval { low: k as f64, high: (n + 1 - k) as f64 };
+            assert_eq!(of(n, 0.05), Some(want), "{n} values");
+        }
+        assert_eq!(of(6, 0.025), Some(Interval { low: 1.0, high: 6.0 }), "2/64 of both sides");
+        assert_eq!(of(5, 0.025), None, "five values cannot give 95 %");
+        assert_eq!(of(8, 0.01), Some(Interval { low: 1.0, high: 8.0 }));
     }
 
     #[test]
