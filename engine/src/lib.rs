@@ -12,7 +12,7 @@
 //! `generate` makes text of a session and a sampler, `chat` makes prompts of conversations.
 //! `quantize` writes a model's file in other tensor types, `synth` deterministic models to test with. `escape` makes text safe to show, `exit` is the
 //! table of exit codes and `load_error` the text of `error[E10]`; they serve every program of the
-//! project.
+//! project. `roofline` measures what the machine could do at best.
 //!
 //! ```no_run
 //! use std::{num::NonZeroUsize, path::Path, sync::Arc};
@@ -41,6 +41,7 @@ pub mod model;
 pub mod needs;
 pub mod quant;
 pub mod quantize;
+pub mod roofline;
 pub mod sample;
 pub mod session;
 pub mod synth;

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use bitnet_engine::exit::Exit;
 use bitnet_engine::gguf::GgufFile;
+use bitnet_engine::kernels::Kernels;
 use bitnet_engine::model::{Config, Model, ModelError};
 use bitnet_engine::session::{Session, SessionError};
 use bitnet_engine::{escape, load_error};
 use indicatif::ProgressBar;
 
-use super::model_args::ModelArgs;
+use super::model_args::{ModelArgs, PackingArgs};
 use super::terminal::Terminal;
 
 /// Loading that takes longer is announced.
@@ -38,11 +39,24 @@ pub(crate) fn model(args: &ModelArgs, terminal: &Terminal) -> Result<Loaded, Exi
         terminal.error(why);
         Exit::Environment
     })?;
-    let options = args.packing.options().map_err(|why| {
+    model_at(&args.file.path, kernels, &args.packing, terminal)
+}
+
+/// Loads the model at `path` for `kernels`, and prints its warnings.
+///
+/// # Errors
+/// [`Exit::ModelLoad`], with `error[E10]` printed, or [`Exit::Usage`] if the kernel configuration cannot
+/// be read.
+pub(crate) fn model_at(
+    path: &Path,
+    kernels: &'static Kernels,
+    packing: &PackingArgs,
+    terminal: &Terminal,
+) -> Result<Loaded, Exit> {
+    let options = packing.options().map_err(|why| {
         terminal.error(why);
         Exit::Usage
     })?;
-    let path = &args.file.path;
     let start = Instant::now();
     let load = || -> Result<Loaded, ModelError> {
         let file = Arc::new(GgufFile::open(path)?);

@@ -1,6 +1,7 @@
 //! The verbs of the `bitnet` command, one a file, and what they share.
 
 mod atomic;
+mod bench;
 mod chat;
 mod documents;
 mod format;
@@ -51,6 +52,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Convert a GGUF file to other tensor types
     Quantize(quantize::QuantizeArgs),
+    /// Time a model on this machine, and what part of the machine's limits that is
+    Bench(bench::BenchArgs),
     /// Print completions of this command for a shell
     Completions(documents::CompletionsArgs),
     /// Write man pages of this command and its verbs into a folder
@@ -88,6 +91,7 @@ pub(crate) fn main() -> Exit {
         Verb::Logits(args) => logits::execute(args, &terminal),
         Verb::Inspect(args) => inspect::execute(args, &terminal),
         Verb::Quantize(args) => quantize::execute(args, &terminal),
+        Verb::Bench(args) => bench::execute(args, &terminal),
         Verb::Completions(args) => documents::completions(args, &terminal),
         Verb::Man(args) => documents::man(args, &terminal),
         Verb::Docs(args) => documents::docs(args, &terminal),

@@ -90,7 +90,7 @@ fn layout_parser() -> impl TypedValueParser<Value = FileLayout> {
         .try_map(|name| name.parse::<FileLayout>())
 }
 
-fn isa_parser() -> impl TypedValueParser<Value = Isa> {
+pub(super) fn isa_parser() -> impl TypedValueParser<Value = Isa> {
     PossibleValuesParser::new(Isa::ALL.map(Isa::name)).try_map(|name| name.parse::<Isa>())
 }
 
@@ -130,10 +130,18 @@ impl ModelArgs {
     /// # Errors
     /// In words, if this processor lacks the instruction set asked for.
     pub(crate) fn kernels(&self) -> Result<&'static Kernels, String> {
-        let Some(isa) = self.isa else { return Ok(Kernels::best()) };
-        Kernels::for_isa(isa).ok_or_else(|| {
-            let best = Isa::best();
-            format!("this processor has no {isa}; --isa {best} is its fastest instruction set")
-        })
+        kernels_of(self.isa)
     }
+}
+
+/// The kernels of an instruction set, or the fastest ones where none is asked for.
+///
+/// # Errors
+/// In words, if this processor lacks it.
+pub(crate) fn kernels_of(isa: Option<Isa>) -> Result<&'static Kernels, String> {
+    let Some(isa) = isa else { return Ok(Kernels::best()) };
+    Kernels::for_isa(isa).ok_or_else(|| {
+        let best = Isa::best();
+        format!("this processor has no {isa}; --isa {best} is its fastest instruction set")
+    })
 }

@@ -15,6 +15,7 @@ mod dispatch;
 mod macros;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod probe;
 mod scalar;
 mod table;
 
