@@ -126,6 +126,31 @@ impl Row {
         self.roofline = seconds.map(|seconds| seconds * self.avg_ts);
     }
 
+    /// What the machine could do, where it was measured.
+    fn limit_in_words(&self) -> Option<String> {
+        let bandwidth = self.read_bytes_per_second? / 1e9;
+        let products = self.int8_macs_per_second.zip(self.int8_instruction);
+        let products = products.map_or_else(String::new, |(macs, instruction)| {
+            format!(" and, in registers, {:.1} G int8 products/s ({instruction})", macs / 1e9)
+        });
+        let threads = match self.n_threads {
+            1 => "1 thread".to_owned(),
+            threads => format!("{threads} threads"),
+        };
+        Some(format!("Limits of {threads}: {bandwidth:.2} GB/s read from memory{products}."))
+    }
+
+    /// What an id takes of it.
+    fn need_in_words(&self) -> Option<String> {
+        self.roofline?;
+        let test = &self.test;
+        match (self.bytes_per_token, self.macs_per_token) {
+            (Some(bytes), _) => Some(format!("A token of {test} reads {bytes:.0} bytes.")),
+            (None, Some(macs)) => Some(format!("A token of {test} takes {macs} int8 products.")),
+            (None, None) => None,
+        }
+    }
+
     /// Ids a second, mean and standard deviation.
     pub(super) fn rate(&self) -> String {
         match self.stddev_ts {
@@ -312,27 +337,11 @@ impl Report {
         }
         let mut told = Vec::new();
         for row in &self.rows {
-            let Some(bandwidth) = row.read_bytes_per_second else { continue };
-            if told.contains(&row.n_threads) {
-                continue;
-            }
-            told.push(row.n_threads);
-            let products = row.int8_macs_per_second.zip(row.int8_instruction);
-            let products = products.map_or_else(String::new, |(macs, instruction)| {
-                format!(" and multiply int8 with {:.1} G/s ({instruction})", macs / 1e9)
-            });
-            let threads = row.n_threads;
-            writeln!(
-                out,
-                "{threads} threads read memory with {:.2} GB/s{products}.",
-                bandwidth / 1e9
-            )?;
-        }
-        for row in &self.rows {
-            if let (Some(bytes), Some(_)) = (row.bytes_per_token, row.roofline) {
-                writeln!(out, "{} reads {:.0} bytes a token.", row.test, bytes)?;
-            } else if let (Some(macs), Some(_)) = (row.macs_per_token, row.roofline) {
-                writeln!(out, "{} multiplies {macs} int8 a token.", row.test)?;
+            for sentence in [row.limit_in_words(), row.need_in_words()].into_iter().flatten() {
+                if !told.contains(&sentence) {
+                    writeln!(out, "{sentence}")?;
+                    told.push(sentence);
+                }
             }
         }
         Ok(())
