@@ -6,6 +6,7 @@
 //! suites/*.toml ─► suite ─┐
 //! models.toml   ─► models ┴─► run ─► backend (engine | worker process) ─► outputs
 //!                              outputs ─► compare (with stats) ─► verdict ─► report
+//!                              times   ─► bench ─► receipt ─► report
 //! ```
 //!
 //! `manifest` reads TOML for `suite` and `models`; `escape` makes text safe to show for everybody.

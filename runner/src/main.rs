@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bitnet_runner::cmd::{documents, fetch, models, run, schema};
+use bitnet_runner::cmd::{bench, documents, fetch, models, run, schema, worker};
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
 use bitnet_runner::run::Project;
@@ -29,6 +29,8 @@ struct Cli {
 enum Command {
     /// Run trials of the suites
     Run(run::RunArgs),
+    /// Measure speed against the references that are built for it
+    Bench(bench::BenchArgs),
     /// Get verified files for the models of models.toml
     #[command(alias = "fetch-models")]
     Fetch(fetch::FetchArgs),
@@ -37,6 +39,8 @@ enum Command {
     Models(models::ModelsCommand),
     /// Print the JSON schema of suite files
     Schema,
+    /// Serve the engine on standard input and output, as docs/worker-protocol.md says
+    Worker,
     /// Print completions of this command for a shell
     Completions(documents::CompletionsArgs),
     /// Write man pages of this command and its verbs into a folder
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
     );
     let exit = match (&cli.command, root) {
         (Command::Schema, _) => schema::execute(),
+        (Command::Worker, _) => worker::execute(),
         (Command::Completions(args), _) => documents::completions(Cli::command(), args),
         (Command::Man(args), _) => documents::man(Cli::command(), args),
         (Command::Docs(args), _) => documents::docs(Cli::command(), args),
@@ -76,6 +81,7 @@ fn main() -> ExitCode {
             Exit::Usage
         }
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
+        (Command::Bench(args), Ok(root)) => bench::execute(&root, args, cli.color),
         (Command::Fetch(args), Ok(root)) => fetch::execute(&root, args, cli.color),
         (Command::Models(command), Ok(root)) => models::execute(&root, command, cli.color),
     };

@@ -1,6 +1,8 @@
 //! Our own engine, in this process, as a backend. It adds no arithmetic of its own.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,8 +44,12 @@ impl EngineBackend {
         let identity = Identity {
             name: NAME.into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            source: "this workspace".into(),
-            build: format!("best instruction set here: {}", Isa::best()),
+            source: source(),
+            build: format!(
+                "{}; best instruction set here: {}",
+                if cfg!(debug_assertions) { "development profile" } else { "release profile" },
+                Isa::best()
+            ),
         };
         Self { identity, open: None }
     }
@@ -272,6 +278,43 @@ impl Tap for Collector<'_> {
             }),
         }
     }
+}
+
+/// Where this program's sources come from: a commit, with what differs from it.
+fn source() -> String {
+    match (option_env!("BITNET_COMMIT"), option_env!("BITNET_DIRTY")) {
+        (Some(commit), None) => format!("this workspace, commit {commit}"),
+        (Some(commit), Some(_)) => format!("this workspace, commit {commit} with changes"),
+        (None, _) => "this workspace".to_owned(),
+    }
+}
+
+/// What a model's file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// `general.architecture`.
+    pub architecture: String,
+    /// How many tensors have each type.
+    pub tensor_types: BTreeMap<String, usize>,
+}
+
+/// Reads what the file at `path` says of itself; no tensor is touched.
+///
+/// # Errors
+/// [`BackendError::Load`] for a file that is no model.
+pub fn file_facts(path: &Path) -> Result<FileFacts, BackendError> {
+    let read = || -> Result<FileFacts, ModelError> {
+        let file = Arc::new(GgufFile::open(path)?);
+        let mut tensor_types = BTreeMap::new();
+        for tensor in file.tensors() {
+            *tensor_types.entry(tensor.tensor_type.name().to_string()).or_insert(0) += 1;
+        }
+        let architecture = Config::from_file(&file)?.architecture.to_string();
+        Ok(FileFacts { bytes: file.len(), architecture, tensor_types })
+    };
+    read().map_err(|why| BackendError::Load { path: path.to_owned(), why: Box::new(why) })
 }
 
 pub(super) fn kernels(isa: Option<&str>) -> Result<&'static Kernels, BackendError> {

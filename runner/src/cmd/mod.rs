@@ -1,5 +1,6 @@
 //! The verbs of the `parity` command, one a file.
 
+pub mod bench;
 pub mod documents;
 pub mod fetch;
 mod lock;
@@ -8,3 +9,4 @@ mod matrix;
 pub mod models;
 pub mod run;
 pub mod schema;
+pub mod worker;

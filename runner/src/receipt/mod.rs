@@ -7,6 +7,7 @@ mod bench;
 pub mod derive;
 mod file;
 pub mod schema;
+mod time;
 
 pub use crate::backend::{KernelCalls, Output};
 pub use bench::{
@@ -14,3 +15,4 @@ pub use bench::{
     Round, SCHEMA_VERSION, Side, Tool, Verdict, Verification, Visit, Word,
 };
 pub use file::{ReceiptError, file_name, read, write};
+pub use time::rfc3339;

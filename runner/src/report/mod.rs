@@ -1,5 +1,6 @@
 //! Telling people and programs how a run went. Nothing is computed or judged here.
 
+pub mod bench;
 pub mod json;
 mod output;
 mod progress;

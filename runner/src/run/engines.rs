@@ -30,7 +30,7 @@ const REFERENCE_LAYOUT: FileLayout =
 
 /// A model's file and what the lock says of it that the file does not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ModelFile<'a> {
+pub(crate) struct ModelFile<'a> {
     /// The verified file.
     pub path: &'a Path,
     /// How it packs I2_S.
@@ -39,7 +39,7 @@ pub(super) struct ModelFile<'a> {
 
 impl<'a> ModelFile<'a> {
     /// The verified file of a model of the lock.
-    pub(super) fn of(locked: &LockedModel, path: &'a Path) -> Self {
+    pub(crate) fn of(locked: &LockedModel, path: &'a Path) -> Self {
         Self { path, i2s_layout: locked.i2s_layout }
     }
 }
@@ -182,7 +182,7 @@ fn same_weights(one: &OpenRequest, other: &OpenRequest) -> bool {
 }
 
 /// Refuses a file that a reference would read in its own packing, and compute another model.
-pub(super) fn readable_by_references(model: ModelFile<'_>) -> Result<()> {
+pub(crate) fn readable_by_references(model: ModelFile<'_>) -> Result<()> {
     let packed = model.i2s_layout;
     if packed == REFERENCE_LAYOUT {
         return Ok(());

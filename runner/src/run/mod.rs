@@ -14,8 +14,10 @@ mod tokenizer;
 mod tolerance;
 
 pub use engines::Engines;
-pub use outcome::{Cause, Outcome, Result};
+pub(crate) use engines::{ModelFile, readable_by_references};
+pub use outcome::{Cause, Obstacle, Outcome, Result};
 pub use project::{Project, ProjectError};
+pub(crate) use references::reference_of;
 pub use references::{REFERENCES, ReferenceProgram};
 pub use runner::{Runner, Settings};
 pub use tolerance::{KNOWN, ceilings, contract};

@@ -83,14 +83,18 @@ impl ReferenceProgram {
 
     /// Starts its worker with `args`; it has `answer_seconds` for an answer until a case says
     /// otherwise.
-    pub(crate) fn start(&self, answer_seconds: u64, args: &[&str]) -> Result<WorkerBackend> {
+    pub(crate) fn start(
+        &self,
+        answer_seconds: u64,
+        args: &[&str],
+    ) -> std::result::Result<WorkerBackend, BackendError> {
         let program = locate(self.program).map_err(|error| match error {
             BackendError::Unavailable { what, .. } => {
                 BackendError::Unavailable { what, remedy: self.remedy() }
             }
             other => other,
         })?;
-        Ok(WorkerBackend::start(WorkerSpec {
+        WorkerBackend::start(WorkerSpec {
             name: self.name.into(),
             program,
             args: args.iter().map(Into::into).collect(),
@@ -99,7 +103,7 @@ impl ReferenceProgram {
             remedy: self.remedy(),
             handshake_seconds: HANDSHAKE_SECONDS,
             request_seconds: answer_seconds,
-        })?)
+        })
     }
 }
 

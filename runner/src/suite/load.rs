@@ -6,16 +6,13 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use super::case::{Kind, Known, Suite};
+use super::case::{Known, Suite};
 use super::validate::{self, Context};
 use super::wire::WireHead;
 use crate::manifest::diagnostic::{Diagnostic, LoadErrors, nearest};
 use crate::manifest::document::{self, Table};
 use crate::manifest::name;
 use crate::models::ModelLock;
-
-/// Kinds that later versions will know; a file with one is refused, never skipped.
-const LATER_KINDS: [&str; 1] = ["bench"];
 
 /// The rule about links.
 const LEADS_OUT: &str = "this link leads out of the suites folder";
@@ -148,22 +145,6 @@ fn read_suite(
             }
             problems.push(problem);
         }
-    }
-    let later = head
-        .get("kind")
-        .filter(|kind| kind.get_ref().as_str().is_some_and(|word| LATER_KINDS.contains(&word)));
-    if let Some(kind) = later {
-        let word = kind.get_ref().as_str().unwrap_or_default();
-        problems.push(
-            Diagnostic::new(
-                &source,
-                kind.span(),
-                format!("kind `{word}` is not supported by this version"),
-                "",
-            )
-            .with_help(format!("kinds: {}", document::list(&Kind::ALL.map(Kind::name)))),
-        );
-        return None;
     }
     let before = problems.len();
     let (head, _) = document::wire::<WireHead>(&source, &head, "a suite file", problems);

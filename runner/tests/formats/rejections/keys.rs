@@ -209,14 +209,6 @@ fn words_and_types_are_checked() {
         ],
     );
     says_only(
-        &refused(&format!("{}{GOOD}", HEAD.replace("parity", "bench"))),
-        &[
-            "error: kind `bench` is not supported by this version",
-            "--> suites/x.toml:1:8",
-            "kinds: `parity`, `tokenizer`, `metamorphic`, `reject`, `quantization`",
-        ],
-    );
-    says_only(
         &refused(&format!("{}{GOOD}", HEAD.replace("parity", "parties"))),
         &[
             "error: `parties` is not a value of `kind`",

@@ -1,5 +1,6 @@
 //! Every rule of suite files, broken: the place, the words, the next step.
 
+mod bench;
 mod files;
 mod keys;
 mod kinds;
