@@ -10,9 +10,10 @@ use crate::backend::{Backend, BackendError, Feed, Logits};
 use crate::receipt::{Measure, Verification};
 use crate::stats::Moments;
 
-/// How far below the highest logit a choice may lie, in standard deviations of the row. The int8 codes
-/// that other rounding flips move logits by two hundredths of one; an arbitrary id lies about four below.
-pub const MARGIN: f64 = 0.1;
+/// How far below the highest logit a choice may lie, in standard deviations of the row. bitnet.cpp's build
+/// for speed differs from itself, batch against single ids, by up to 0.15 (`ci-light`): flipped int8 codes.
+/// An arbitrary id lies three (320 ids) to four and a half (128,256 ids) below on average.
+pub const MARGIN: f64 = 0.5;
 
 /// Most bytes of logits that are asked for at once, of all ids of a measure.
 const MOST_BYTES: usize = 3 << 30;
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     fn expected() -> Expected {
-        // Deviation of 0, 1, …, 9 is 3.03: the floor is 9 − 0.303.
+        // Deviation of 0, 1, …, 9 is 3.03: the floor is 9 − 1.5.
         let mut values: Vec<f32> = (0..10_u8).map(f32::from).collect();
         values.extend((0..10_u8).rev().map(f32::from));
         values[8] = 8.9;
@@ -115,8 +116,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_named_with_its_logit() {
-        let text = expected().check("some-engine", &[9, 1]).unwrap_err();
-        let start = "some-engine chose id 1 behind timed id 1, whose logit 8 is below the reference's \
+        let text = expected().check("some-engine", &[9, 2]).unwrap_err();
+        let start = "some-engine chose id 2 behind timed id 1, whose logit 7 is below the reference's \
                      highest, 9, by more than a near tie";
         assert!(text.starts_with(start), "{text}");
         assert!(expected().check("e", &[10]).is_err(), "an id outside the vocabulary");
