@@ -186,21 +186,79 @@ impl ThreadPool {
         row_length: usize,
         task: impl Fn(usize, &mut [T]) + Sync,
     ) {
+        self.for_each_row_block(rows, row_length, 1, task);
+    }
+
+    /// Calls `task(first, rows)` for blocks of `block` neighbouring rows, the last one perhaps of fewer.
+    /// Thread t takes blocks t, t + threads, ….
+    ///
+    /// # Panics
+    /// If `rows` is not whole rows, or a block has none.
+    pub fn for_each_row_block<T: Send>(
+        &mut self,
+        rows: &mut [T],
+        row_length: usize,
+        block: usize,
+        task: impl Fn(usize, &mut [T]) + Sync,
+    ) {
         let threads = self.threads();
         assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
+        assert!(block > 0, "blocks of some rows");
         let count = rows.len() / row_length;
-        if count == 1 {
+        if count <= block {
             // Waking the others costs more than they could help.
             return task(0, rows);
         }
         let rows = Shareable(rows.as_mut_ptr());
         self.run(&|thread| {
-            for index in (thread..count).step_by(threads) {
-                // SAFETY: rows are disjoint, each index belongs to one thread, and index < count.
-                let row = unsafe {
-                    std::slice::from_raw_parts_mut(rows.get().add(index * row_length), row_length)
+            for first in (thread * block..count).step_by(threads * block) {
+                let length = block.min(count - first) * row_length;
+                // SAFETY: blocks are disjoint, each belongs to one thread, and ends at `count`.
+                let rows = unsafe {
+                    std::slice::from_raw_parts_mut(rows.get().add(first * row_length), length)
                 };
-                task(index, row);
+                task(first, rows);
+            }
+        });
+    }
+
+    /// Cuts `rows` (rows of `row_length` values) into tiles of up to `tile_rows` rows and `tile_columns`
+    /// columns and calls `task(scratch, first_row, tile)` for each; [`ColumnShare::columns`] are those of the
+    /// whole rows. Thread t takes tiles t, t + threads, …, and `scratch[t]` is its own.
+    ///
+    /// # Panics
+    /// If `scratch` has fewer values than the pool has threads, `rows` is not whole rows, or a tile is empty.
+    pub fn for_each_tile<T: Send, S: Send>(
+        &mut self,
+        rows: &mut [T],
+        row_length: usize,
+        (tile_rows, tile_columns): (usize, usize),
+        scratch: &mut [S],
+        task: impl Fn(&mut S, usize, ColumnShare<'_, T>) + Sync,
+    ) {
+        let threads = self.threads();
+        assert!(scratch.len() >= threads, "one scratch value for each thread");
+        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
+        assert!(tile_rows > 0 && tile_columns > 0, "tiles of something");
+        let count = rows.len() / row_length;
+        let across = row_length.div_ceil(tile_columns);
+        let tiles = count.div_ceil(tile_rows) * across;
+        let (rows, scratch) = (Shareable(rows.as_mut_ptr()), Shareable(scratch.as_mut_ptr()));
+        self.run(&|thread| {
+            // SAFETY: `thread` is below `threads` ≤ scratch.len() and no other call of this job
+            // has the same one.
+            let own = unsafe { &mut *scratch.get().add(thread) };
+            for tile in (thread..tiles).step_by(threads) {
+                let (row, column) = (tile / across * tile_rows, tile % across * tile_columns);
+                let share = ColumnShare {
+                    // SAFETY: row < count; tiles do not overlap and each belongs to one thread.
+                    first: unsafe { rows.get().add(row * row_length) },
+                    row_length,
+                    rows: tile_rows.min(count - row),
+                    columns: column..row_length.min(column + tile_columns),
+                    slice: std::marker::PhantomData,
+                };
+                task(own, row, share);
             }
         });
     }
@@ -248,6 +306,11 @@ pub struct ColumnShare<'a, T> {
 }
 
 impl<T> ColumnShare<'_, T> {
+    /// How many rows there are.
+    pub fn row_count(&self) -> usize {
+        self.rows
+    }
+
     /// The columns.
     pub fn columns(&self) -> Range<usize> {
         self.columns.clone()

@@ -110,6 +110,65 @@ proptest! {
     }
 
     #[test]
+    fn sums_become_outputs_as_by_division(
+        seed in any::<u64>(), scale in 1e-20f32..1e20, narrow in 0.01f32..300.0, n in 1usize..200,
+    ) {
+        let sums: Vec<i32> =
+            bytes(seed, 4 * n).chunks(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) >> (b[0] % 24)).collect();
+        let (scalar, others) = tables();
+        for by in [scale, narrow, 127.0 / narrow] {
+            let (mut ours, mut truth) = (vec![0.0; n], vec![0.0; n]);
+            (scalar.scale_sums)(&sums, 77, by, 0.37, &mut truth);
+            for k in &others {
+                (k.scale_sums)(&sums, 77, by, 0.37, &mut ours);
+                prop_assert_eq!(bits(&ours), bits(&truth), "{} by {}", k.isa, by);
+            }
+        }
+    }
+
+    #[test]
+    fn norms_of_several_rows_are_those_of_one(
+        seed in any::<u64>(), n in 1usize..300, rows in 1usize..20,
+    ) {
+        let (x, weight) = (floats(seed, rows * n, 9.0), floats(!seed, n, 2.0));
+        let (scalar, others) = tables();
+        let mut truth = vec![0.0; rows * n];
+        for (x, truth) in x.chunks(n).zip(truth.chunks_mut(n)) {
+            (scalar.rms_norm)(x, &weight, 1e-5, truth);
+        }
+        for k in std::iter::once(scalar).chain(others) {
+            let mut ours = vec![0.0; rows * n];
+            (k.rms_norm)(&x, &weight, 1e-5, &mut ours);
+            prop_assert_eq!(bits(&ours), bits(&truth), "{}", k.isa);
+        }
+    }
+
+    #[test]
+    fn products_of_several_rows_are_those_of_one(
+        seed in any::<u64>(), rows in 1usize..70, queries in 1usize..6, shape in 0usize..5, gap in 0usize..40,
+    ) {
+        let length = [64, 128, 100, 96, 32][shape];
+        let (a, x) = (floats(seed, rows * length, 3.0), floats(!seed, queries * length, 2.0));
+        let half = |v: &[f32]| v.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>();
+        let stride = length + gap;
+        let (ha, hx) = (half(&floats(seed ^ 5, rows * stride, 3.0)), half(&x));
+        let (scalar, others) = tables();
+        let pairs = || (0..queries).flat_map(|q| (0..rows).map(move |r| (q, r)));
+        let part = |i: usize| i * length..(i + 1) * length;
+        let truth: Vec<f32> = pairs().map(|(q, r)| (scalar.dot_f32)(&a[part(r)], &x[part(q)])).collect();
+        let halves: Vec<f32> = pairs()
+            .map(|(q, r)| (scalar.dot_f16)(&ha[r * stride..][..length], &hx[part(q)]))
+            .collect();
+        for k in std::iter::once(scalar).chain(others) {
+            let mut out = vec![f32::NAN; rows * queries];
+            (k.dots_f32)(&a, length, &x, &mut out);
+            prop_assert_eq!(bits(&out), bits(&truth), "dots_f32 {}", k.isa);
+            (k.dots_f16)(&ha, stride, length, &hx, &mut out);
+            prop_assert_eq!(bits(&out), bits(&halves), "dots_f16 {}", k.isa);
+        }
+    }
+
+    #[test]
     fn float_kernels_agree_to_the_bit(seed in any::<u64>(), n in 1usize..700, spread in 0.01f32..50.0) {
         let (a, b) = (floats(seed, n, spread), floats(seed ^ 77, n, 1.0));
         let half = |v: &[f32]| v.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>();

@@ -22,6 +22,12 @@ pub(super) static KERNELS: Kernels = Kernels {
     quantize_int8: |x, codes| available!(activation::quantize_int8(x, codes)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
+    dots_f32: |rows, length, x, out| {
+        scalar::each_dot_f32(KERNELS.dot_f32, rows, length, x, out);
+    },
+    dots_f16: |rows, stride, length, x, out| {
+        scalar::each_dot_f16(KERNELS.dot_f16, rows, stride, length, x, out);
+    },
     narrow_to_f16: |x, out| available!(activation::narrow_to_f16(x, out)),
     dot_bf16: |a, b| available!(blocks::dot_bf16(a, b)),
     narrow_to_bf16: |x, out| available!(activation::narrow_to_bf16(x, out)),
@@ -210,13 +216,7 @@ fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    assert!(x.len() == weight.len() && x.len() == out.len(), "rows of one length");
-    // The sum of squares stays in order: another order rounds differently now and then, and one
-    // last bit can flip an int8 code behind this norm.
-    let scale = scalar::inverse_rms(x, eps);
-    for ((o, v), w) in out.iter_mut().zip(x).zip(weight) {
-        *o = v * scale * w;
-    }
+    scalar::rms_norm(x, weight, eps, out);
 }
 
 /// The definition's `exp` in eight lanes.

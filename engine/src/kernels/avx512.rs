@@ -1,5 +1,6 @@
 //! AVX-512 (F, BW, VL, VNNI) kernels. Same bits as `scalar`; what is missing here is AVX2's.
 
+mod attention;
 mod blocks;
 
 use std::arch::x86_64::*;
@@ -19,6 +20,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     scale_sums: |sums, sum, by, scale, out| available!(scale_sums(sums, sum, by, scale, out)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
+    dots_f32: |rows, length, x, out| available!(attention::dots_f32(rows, length, x, out)),
+    dots_f16: |rows, stride, length, x, out| {
+        available!(attention::dots_f16(rows, stride, length, x, out));
+    },
     dot_bf16: |a, b| available!(blocks::dot_bf16(a, b)),
     dot_q4_k: |row, x, out| available!(blocks::dot_q4_k(row, x, out)),
     dot_q5_k: |row, x, out| available!(blocks::dot_q5_k(row, x, out)),
@@ -172,7 +177,29 @@ fn ternary_tile<const R: usize, const T: usize>(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn scale_sums(sums: &[i32], sum: i32, activation_scale: f32, scale: f32, out: &mut [f32]) {
-    scalar::scale_sums(sums, sum, activation_scale, scale, out);
+    // Beyond these a step below could over- or underflow; no ordinary row has such a scale.
+    if !(1e-15..1e15).contains(&activation_scale) {
+        return scalar::scale_sums(sums, sum, activation_scale, scale, out);
+    }
+    assert_eq!(sums.len(), out.len(), "one output for each sum");
+    let inverse = _mm512_set1_ps(1.0 / activation_scale);
+    let (by, factor) = (_mm512_set1_ps(activation_scale), _mm512_set1_ps(scale));
+    let offset = _mm512_set1_epi32(sum);
+    let (groups, rest) = sums.as_chunks::<16>();
+    let (out_groups, out_rest) = out.as_chunks_mut::<16>();
+    for (sums, out) in groups.iter().zip(out_groups) {
+        // SAFETY: the array holds the 64 bytes that are read.
+        let sums = unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) };
+        let x = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, offset));
+        // The quotient, without a division: the first step leaves less than a last place, and from there
+        // the second one rounds correctly (Markstein, IA-64 and Elementary Functions, theorem 8.5).
+        let quotient = _mm512_mul_ps(x, inverse);
+        let quotient = _mm512_fmadd_ps(_mm512_fnmadd_ps(quotient, by, x), inverse, quotient);
+        let quotient = _mm512_fmadd_ps(_mm512_fnmadd_ps(quotient, by, x), inverse, quotient);
+        // SAFETY: the array takes the 64 bytes.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), _mm512_mul_ps(quotient, factor)) }
+    }
+    scalar::scale_sums(rest, sum, activation_scale, scale, out_rest);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -88,6 +88,8 @@ kernels! {
         quantize_int8: fn(&[f32], &mut [i8]) -> Int8Row,
         dot_f32: fn(&[f32], &[f32]) -> f32,
         dot_f16: fn(&[f16], &[f16]) -> f32,
+        dots_f32: fn(&[f32], usize, &[f32], &mut [f32]),
+        dots_f16: fn(&[f16], usize, usize, &[f16], &mut [f32]),
         narrow_to_f16: fn(&[f32], &mut [f16]),
         dot_bf16: fn(&[bf16], &[bf16]) -> f32,
         narrow_to_bf16: fn(&[f32], &mut [bf16]),

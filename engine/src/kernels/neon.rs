@@ -26,6 +26,12 @@ pub(super) static KERNELS: Kernels = Kernels {
     quantize_int8: |x, codes| available!(activation::quantize_int8(x, codes)),
     dot_f32: |a, b| available!(dot_f32(a, b)),
     dot_f16: |a, b| available!(dot_f16(a, b)),
+    dots_f32: |rows, length, x, out| {
+        scalar::each_dot_f32(KERNELS.dot_f32, rows, length, x, out);
+    },
+    dots_f16: |rows, stride, length, x, out| {
+        scalar::each_dot_f16(KERNELS.dot_f16, rows, stride, length, x, out);
+    },
     narrow_to_f16: |x, out| available!(activation::narrow_to_f16(x, out)),
     dot_bf16: |a, b| available!(blocks::dot_bf16(a, b)),
     narrow_to_bf16: |x, out| available!(activation::narrow_to_bf16(x, out)),

@@ -25,6 +25,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     quantize_int8: activation::quantize_int8,
     dot_f32,
     dot_f16,
+    dots_f32: |rows, length, x, out| each_dot_f32(dot_f32, rows, length, x, out),
+    dots_f16: |rows, stride, length, x, out| each_dot_f16(dot_f16, rows, stride, length, x, out),
     narrow_to_f16: activation::narrow_to_f16,
     dot_bf16: blocks::dot_bf16,
     narrow_to_bf16: activation::narrow_to_bf16,
@@ -46,6 +48,43 @@ pub(super) static KERNELS: Kernels = Kernels {
 
 /// Lanes of a dot product: four registers of eight.
 pub(super) const LANES: usize = 32;
+
+/// `dots_f32` of one product after the other.
+pub(super) fn each_dot_f32(
+    dot: fn(&[f32], &[f32]) -> f32,
+    rows: &[f32],
+    length: usize,
+    x: &[f32],
+    out: &mut [f32],
+) {
+    let (count, queries) = (rows.len() / length, x.len() / length);
+    assert_eq!(rows.len(), count * length, "whole rows");
+    assert_eq!(x.len(), queries * length, "whole rows");
+    assert_eq!(out.len(), count * queries, "one product for each pair");
+    for (i, out) in out.iter_mut().enumerate() {
+        let (query, row) = (i / count, i % count);
+        *out = dot(&rows[row * length..][..length], &x[query * length..][..length]);
+    }
+}
+
+/// `dots_f16` of one product after the other.
+pub(super) fn each_dot_f16(
+    dot: fn(&[f16], &[f16]) -> f32,
+    rows: &[f16],
+    stride: usize,
+    length: usize,
+    x: &[f16],
+    out: &mut [f32],
+) {
+    let queries = x.len() / length;
+    let count = out.len() / queries.max(1);
+    assert_eq!(x.len(), queries * length, "whole rows");
+    assert_eq!(out.len(), count * queries, "one product for each pair");
+    for (i, out) in out.iter_mut().enumerate() {
+        let (query, row) = (i / count, i % count);
+        *out = dot(&rows[row * stride..][..length], &x[query * length..][..length]);
+    }
+}
 
 /// Checks the arguments of `ternary_dots` and returns (bytes per row, rows, tokens).
 pub(super) fn ternary_shape(
@@ -185,19 +224,44 @@ fn reduce_eight(v: &[f32; 8]) -> f32 {
     (h[0] + h[2]) + (h[1] + h[3])
 }
 
-/// The factor 1 / rms of a row. The squares are rounded to f32, their sum runs in f64 in order.
-pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
-    let sum = x.iter().fold(0f64, |sum, v| sum + f64::from(v * v));
-    let mean = (sum / x.len() as f64) as f32;
-    1.0 / (mean + eps).sqrt()
+/// Each row of `x` on its own. The sums of squares stay in order: another order rounds differently now and
+/// then, and one last bit can flip an int8 code behind this norm. Eight rows at a time hide how long an
+/// addition takes.
+#[inline(always)]
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let width = weight.len();
+    assert!(x.len() == out.len() && x.len().is_multiple_of(width.max(1)), "rows of one length");
+    for (x, out) in x.chunks(8 * width.max(1)).zip(out.chunks_mut(8 * width.max(1))) {
+        let mut scales = [0.0; 8];
+        let rows = x.len() / width;
+        if rows == 8 {
+            let rows: [&[f32]; 8] = std::array::from_fn(|r| &x[r * width..][..width]);
+            let mut sums = [0f64; 8];
+            for i in 0..width {
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum += f64::from(row[i] * row[i]);
+                }
+            }
+            scales = sums.map(|sum| inverse_rms(sum, width, eps));
+        } else {
+            for (row, scale) in x.chunks_exact(width).zip(&mut scales) {
+                let sum = row.iter().fold(0f64, |sum, v| sum + f64::from(v * v));
+                *scale = inverse_rms(sum, width, eps);
+            }
+        }
+        let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
+        for ((row, out), scale) in rows.zip(scales) {
+            for ((o, v), w) in out.iter_mut().zip(row).zip(weight) {
+                *o = v * scale * w;
+            }
+        }
+    }
 }
 
-fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    assert!(x.len() == weight.len() && x.len() == out.len(), "rows of one length");
-    let scale = inverse_rms(x, eps);
-    for ((o, v), w) in out.iter_mut().zip(x).zip(weight) {
-        *o = v * scale * w;
-    }
+/// The factor 1 / rms of a row from its sum of squares, which were rounded to f32 and added in f64.
+fn inverse_rms(sum: f64, width: usize, eps: f32) -> f32 {
+    let mean = (sum / width as f64) as f32;
+    1.0 / (mean + eps).sqrt()
 }
 
 /// e^x in f32 as ggml's vector code computes it: the published algorithm of Arm's optimized

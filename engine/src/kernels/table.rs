@@ -144,6 +144,12 @@ pub struct Kernels {
     pub dot_f32: fn(&[f32], &[f32]) -> f32,
     /// Dot product of f16 rows, accumulated in f32.
     pub dot_f16: fn(&[f16], &[f16]) -> f32,
+    /// `(rows, length, x, out)`: `dot_f32` of every row with every row of `x`, all of `length` values;
+    /// `out[x_index * row_count + row]`.
+    pub dots_f32: fn(&[f32], usize, &[f32], &mut [f32]),
+    /// `(rows, stride, length, x, out)`: `dot_f16` of rows that begin `stride` apart with every row of `x`,
+    /// all of `length` values; `out` says how many, and is ordered as that of `dots_f32`.
+    pub dots_f16: fn(&[f16], usize, usize, &[f16], &mut [f32]),
     /// f32 to f16, round to nearest even.
     pub narrow_to_f16: fn(&[f32], &mut [f16]),
     /// Dot product of bf16 rows, accumulated in f32.
@@ -168,7 +174,7 @@ pub struct Kernels {
     pub dot_tq1_0: DotsQ8K,
     /// A row of TQ2_0 blocks.
     pub dot_tq2_0: DotsQ8K,
-    /// `(x, weight, eps, out)`: RMS norm times weight.
+    /// `(x, weight, eps, out)`: RMS norm of each row of `x` times weight, whose length is a row's.
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
     /// `(scores, scale)`: softmax of scale · scores in place; the length is a multiple of 8.
     pub softmax: fn(&mut [f32], f32),

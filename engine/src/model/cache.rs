@@ -8,7 +8,7 @@
 use half::f16;
 
 use super::config::Config;
-use crate::memory::{OutOfMemory, zeros};
+use crate::memory::{Aligned, OutOfMemory, aligned_zeros};
 
 /// Positions are allocated in steps of this, the lanes of a dot product.
 const STEP: usize = 32;
@@ -16,8 +16,8 @@ const STEP: usize = 32;
 /// Keys and values of the positions seen so far.
 #[derive(Debug)]
 pub(crate) struct KvCache {
-    keys: Vec<f32>,
-    values: Vec<f16>,
+    keys: Aligned<f32>,
+    values: Aligned<f16>,
     head_length: usize,
     kv_heads: usize,
     /// Positions that fit, a multiple of [`STEP`].
@@ -32,8 +32,8 @@ impl KvCache {
     pub(crate) fn new(config: &Config, context: usize) -> Result<Self, OutOfMemory> {
         let (size, capacity) = (Self::size(config, context), Self::padded(context));
         Ok(Self {
-            keys: zeros(size)?,
-            values: zeros(size)?,
+            keys: aligned_zeros(size)?,
+            values: aligned_zeros(size)?,
             head_length: config.head_length,
             kv_heads: config.head_count_kv,
             capacity,
@@ -94,7 +94,8 @@ impl KvCache {
         }
     }
 
-    /// Keys of the first `positions` positions, one row of a head's length each.
+    /// Keys of the first `positions` positions, one row of a head's length each. Behind the last stored
+    /// one, up to the allocation's step, they mean nothing.
     pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: usize) -> &[f32] {
         &self.keys[self.head_start(layer, kv_head)..][..positions * self.head_length]
     }
@@ -110,6 +111,12 @@ impl KvCache {
         positions: usize,
     ) -> &[f16] {
         &self.values[self.head_start(layer, kv_head) + index * self.capacity..][..positions]
+    }
+
+    /// All values of a head, and how far one value's positions are behind those of the one before.
+    pub(super) fn value_rows(&self, layer: usize, kv_head: usize) -> (&[f16], usize) {
+        let rows = &self.values[self.head_start(layer, kv_head)..];
+        (&rows[..self.head_length * self.capacity], self.capacity)
     }
 
     /// `positions` rounded up to whole lanes.

@@ -15,7 +15,7 @@ use super::linear::Activations;
 use super::loading::Model;
 use super::rope::RopeTable;
 use super::screen::{HeadScreen, Screening};
-use super::workspace::Workspace;
+use super::workspace::{TILE_TOKENS, Workspace};
 use crate::kernels::Dispatch;
 use crate::threads::ThreadPool;
 
@@ -240,12 +240,12 @@ impl Forward<'_> {
     }
 
     /// Causal attention of every query head over its KV head's positions, for `tokens` of the chunk
-    /// that begins at position `first`.
+    /// that begins at position `first`. The heads that share a KV head, of some tokens, are computed
+    /// together: each key and value is read once for all of them.
     ///
-    /// The last of the 32-lane groups reaches behind a token's own position, where the weights are 0
-    /// and the values those of later tokens of the chunk. A finite value times 0 adds nothing; if
-    /// one is not (`finite` is false), the later ones are hidden, so that a prompt in chunks gives
-    /// the bits of one id after the other.
+    /// Rows of scores reach behind a token's own position, where the weights are 0 and the values those of
+    /// later tokens of the chunk. A finite value times 0 adds nothing; if one is not (`finite` is false),
+    /// the later ones are hidden, so that a prompt in chunks gives the bits of one id after the other.
     fn attend(&mut self, layer: usize, tokens: Range<usize>, first: usize, finite: bool) {
         let config = self.model.config();
         let cache = &*self.cache;
@@ -254,32 +254,51 @@ impl Forward<'_> {
         let scale = 1.0 / (length as f32).sqrt();
         let work = &mut *self.work;
         let (q, scratch, dispatch) = (&work.q, &mut work.attention, &mut work.dispatch);
-        let (dot_f32, softmax) = (dispatch.dot_f32(), dispatch.softmax());
-        let (narrow, dot_f16) = (dispatch.narrow_to_f16(), dispatch.dot_f16());
+        let (dots_f32, softmax) = (dispatch.dots_f32(), dispatch.softmax());
+        let (narrow, dots_f16) = (dispatch.narrow_to_f16(), dispatch.dots_f16());
         let out = &mut work.attended[..tokens.len() * heads * length];
-        self.pool.for_each_row(out, length, scratch, |scratch, index, out| {
-            let (token, head) = (tokens.start + index / heads, index % heads);
-            let (kv_head, positions) = (head / group, first + token + 1);
-            let padded = KvCache::padded(positions);
-            let q = &q[(token * heads + head) * length..][..length];
-            let (scores, weights) = (&mut scratch.scores[..padded], &mut scratch.weights[..padded]);
-            let keys = cache.keys(layer, kv_head, positions);
-            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length)) {
-                *score = dot_f32(key, q);
+        let together =
+            heads_together(group, config.head_count_kv, tokens.len(), self.pool.threads());
+        let tile = (TILE_TOKENS, together * length);
+        self.pool.for_each_tile(out, heads * length, tile, scratch, |scratch, row, mut share| {
+            let (count, head) = (share.row_count(), share.columns().start / length);
+            let (token, kv_head) = (tokens.start + row, head / group);
+            let padded = KvCache::padded(first + token + count);
+            let (queries, values) = (count * together, &mut scratch.values[..padded]);
+            for (t, x) in
+                scratch.queries.chunks_exact_mut(together * length).take(count).enumerate()
+            {
+                x.copy_from_slice(&q[((token + t) * heads + head) * length..][..together * length]);
             }
-            scores[positions..].fill(f32::NEG_INFINITY);
-            softmax(scores, scale);
+            let x = &scratch.queries[..queries * length];
+            let scores = &mut scratch.scores[..queries * padded];
+            let weights = &mut scratch.weights[..queries * padded];
+            let attended = &mut scratch.attended[..queries * length];
+            dots_f32(cache.keys(layer, kv_head, padded), length, x, scores);
+            for (i, scores) in scores.chunks_exact_mut(padded).enumerate() {
+                let positions = first + token + i / together + 1;
+                let (seen, unseen) = scores.split_at_mut(KvCache::padded(positions));
+                seen[positions..].fill(f32::NEG_INFINITY);
+                softmax(seen, scale);
+                unseen.fill(0.0);
+            }
             // The reference multiplies f16 values with f16 weights.
             narrow(scores, weights);
-            for (i, o) in out.iter_mut().enumerate() {
-                let mut values = cache.values(layer, kv_head, i, padded);
-                if !finite {
-                    let seen = &mut scratch.seen[..padded];
-                    seen[..positions].copy_from_slice(&values[..positions]);
-                    seen[positions..].fill(f16::ZERO);
-                    values = seen;
+            let (rows, stride) = cache.value_rows(layer, kv_head);
+            if finite {
+                dots_f16(rows, stride, padded, weights, attended);
+            } else {
+                for (i, o) in attended.iter_mut().enumerate() {
+                    let (query, row) = (i / length, i % length);
+                    let positions = first + token + query / together + 1;
+                    values.fill(f16::ZERO);
+                    values[..positions].copy_from_slice(&rows[row * stride..][..positions]);
+                    let weights = &weights[query * padded..][..padded];
+                    dots_f16(values, padded, padded, weights, std::slice::from_mut(o));
                 }
-                *o = dot_f16(values, weights);
+            }
+            for (t, attended) in attended.chunks_exact(together * length).enumerate() {
+                share.row(t).copy_from_slice(attended);
             }
         });
     }
@@ -385,6 +404,18 @@ impl Forward<'_> {
     }
 }
 
+/// How many of the `group` heads of a KV head one thread computes together: all, unless the KV heads of a
+/// single token would leave threads without work.
+fn heads_together(group: usize, kv_heads: usize, tokens: usize, threads: usize) -> usize {
+    let even =
+        |parts: &usize| group.is_multiple_of(*parts) && (kv_heads * parts).is_multiple_of(threads);
+    let parts = if tokens == 1 { (1..=group).find(even).unwrap_or(1) } else { 1 };
+    group / parts
+}
+
+/// Rows that the norm's kernel computes side by side.
+const NORM_ROWS: usize = 8;
+
 /// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`.
 fn norm(
     pool: &mut ThreadPool,
@@ -395,8 +426,8 @@ fn norm(
     out: &mut [f32],
 ) {
     let (width, eps, rms_norm) = (weight.len(), model.config().rms_epsilon, dispatch.rms_norm());
-    pool.for_each_row_alone(out, width, |row, out| {
-        rms_norm(&x[row * width..][..width], weight, eps, out);
+    pool.for_each_row_block(out, width, NORM_ROWS, |first, out| {
+        rms_norm(&x[first * width..][..out.len()], weight, eps, out);
     });
 }
 

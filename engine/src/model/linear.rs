@@ -17,6 +17,10 @@ const ROW_BLOCK: usize = 64;
 /// Tokens that one kernel call computes: 64 × 256 sums, 64 KiB, stay on the stack.
 const TOKEN_BLOCK: usize = 256;
 
+/// Integer sums, on cache lines of their own: a register of them touches one line.
+#[repr(align(64))]
+struct Sums([i32; ROW_BLOCK * TOKEN_BLOCK]);
+
 /// Activations in the formats that the weights ask for, reused from one product to the next.
 pub(crate) struct Activations {
     codes: Vec<i8>,
@@ -201,7 +205,7 @@ impl Activations {
         let tokens = out.len() / matrix.rows;
         let (ternary_dots, scale_sums) = (dispatch.ternary_dots(), dispatch.scale_sums());
         pool.for_each_column_share(out, matrix.rows, ROW_BLOCK, |mut share| {
-            let mut sums = [0i32; ROW_BLOCK * TOKEN_BLOCK];
+            let mut sums = Sums([0; ROW_BLOCK * TOKEN_BLOCK]);
             let range = share.columns();
             for first in range.clone().step_by(ROW_BLOCK) {
                 let count = ROW_BLOCK.min(range.end - first);
@@ -212,7 +216,7 @@ impl Activations {
                 for token in (0..tokens).step_by(TOKEN_BLOCK) {
                     let block = TOKEN_BLOCK.min(tokens - token);
                     let x = &self.codes[token * columns..(token + block) * columns];
-                    let sums = &mut sums[..row_count * block];
+                    let sums = &mut sums.0[..row_count * block];
                     ternary_dots(rows, columns, x, sums);
                     for (t, sums) in sums.chunks_exact(row_count).enumerate() {
                         let row = self.rows[token + t];

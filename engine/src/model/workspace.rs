@@ -7,7 +7,7 @@ use super::config::Config;
 use super::linear::Activations;
 use super::loading::Model;
 use crate::kernels::Dispatch;
-use crate::memory::{OutOfMemory, zeros};
+use crate::memory::{Aligned, OutOfMemory, aligned_zeros, zeros};
 
 /// Buffers for chunks of up to [`Workspace::chunk`] positions; allocated once a session.
 pub(crate) struct Workspace {
@@ -28,12 +28,17 @@ pub(crate) struct Workspace {
     pub(crate) chunk: usize,
 }
 
-/// One thread's scores of one query against all positions.
+/// Tokens whose queries are multiplied with the keys together.
+pub(super) const TILE_TOKENS: usize = 8;
+
+/// One thread's queries, up to [`TILE_TOKENS`] of each head of a KV head, against all positions.
 pub(super) struct AttentionScratch {
-    pub(super) scores: Vec<f32>,
-    pub(super) weights: Vec<f16>,
+    pub(super) queries: Aligned<f32>,
+    pub(super) scores: Aligned<f32>,
+    pub(super) weights: Aligned<f16>,
     /// One value of a head at all positions, without what later positions of the chunk have.
-    pub(super) seen: Vec<f16>,
+    pub(super) values: Vec<f16>,
+    pub(super) attended: Aligned<f32>,
 }
 
 impl Workspace {
@@ -48,9 +53,16 @@ impl Workspace {
         let [x, normed, q, k, v, attended, projected, gate, up] = widths(model.config());
         let padded = KvCache::padded(context);
         let rows = |width: usize| zeros(chunk.saturating_mul(width));
+        let queries = queries(model.config(), chunk);
+        let (length, pairs) = (model.config().head_length, queries.saturating_mul(padded));
         let scratch = |_| {
-            let (scores, weights, seen) = (zeros(padded)?, zeros(padded)?, zeros(padded)?);
-            Ok(AttentionScratch { scores, weights, seen })
+            Ok(AttentionScratch {
+                queries: aligned_zeros(queries.saturating_mul(length))?,
+                scores: aligned_zeros(pairs)?,
+                weights: aligned_zeros(pairs)?,
+                values: zeros(padded)?,
+                attended: aligned_zeros(queries.saturating_mul(length))?,
+            })
         };
         Ok(Self {
             x: rows(x)?,
@@ -74,10 +86,20 @@ impl Workspace {
         let widths = widths(config);
         let rows = widths.iter().fold(0usize, |sum, width| sum.saturating_add(*width));
         let rows = rows.saturating_mul(chunk).saturating_mul(size_of::<f32>());
-        let scratch = size_of::<f32>() + 2 * size_of::<f16>();
-        let attention = KvCache::padded(context).saturating_mul(scratch).saturating_mul(threads);
+        let (queries, padded) = (queries(config, chunk), KvCache::padded(context));
+        let pairs = queries.saturating_mul(padded);
+        let attention = pairs
+            .saturating_mul(size_of::<f32>() + size_of::<f16>())
+            .saturating_add(padded.saturating_mul(size_of::<f16>()))
+            .saturating_add(queries * config.head_length * 2 * size_of::<f32>())
+            .saturating_mul(threads);
         rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
     }
+}
+
+/// Queries that one thread computes together.
+fn queries(config: &Config, chunk: usize) -> usize {
+    config.head_count / config.head_count_kv * TILE_TOKENS.min(chunk)
 }
 
 /// Values of a position in each of the f32 buffers, in the order of their fields. The second is the

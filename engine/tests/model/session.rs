@@ -320,9 +320,10 @@ fn the_kernels_that_computed_are_the_ones_that_are_named() {
             ("ternary_dots", 7 * layers),
             ("scale_sums", 7 * layers),
             ("quantize_int8", 4 * layers),
-            ("dot_f32", layers),
-            // The head besides the values.
-            ("dot_f16", layers + 1),
+            ("dots_f32", layers),
+            ("dots_f16", layers),
+            // The head.
+            ("dot_f16", 1),
             ("narrow_to_f16", layers + 1),
             ("rms_norm", 4 * layers + 1),
             ("softmax", layers),
