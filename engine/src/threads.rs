@@ -207,7 +207,9 @@ impl ThreadPool {
         let count = rows.len() / row_length;
         if count <= block {
             // Waking the others costs more than they could help.
-            return task(0, rows);
+            return if count > 0 {
+                task(0, rows)
+            };
         }
         let rows = Shareable(rows.as_mut_ptr());
         self.run(&|thread| {

@@ -100,20 +100,9 @@ impl KvCache {
         &self.keys[self.head_start(layer, kv_head)..][..positions * self.head_length]
     }
 
-    /// Value `index` of the head at positions `0..positions`, which may be rounded up to the
-    /// allocation's step: behind the last stored position are zeros. Behind an earlier position of
-    /// the same chunk are the values of the later ones.
-    pub(super) fn values(
-        &self,
-        layer: usize,
-        kv_head: usize,
-        index: usize,
-        positions: usize,
-    ) -> &[f16] {
-        &self.values[self.head_start(layer, kv_head) + index * self.capacity..][..positions]
-    }
-
-    /// All values of a head, and how far one value's positions are behind those of the one before.
+    /// All values of a head, and how far one value's positions are behind those of the one before. Behind
+    /// the last stored position, up to the allocation's step, are zeros; behind an earlier position of the
+    /// same chunk are the values of the later ones.
     pub(super) fn value_rows(&self, layer: usize, kv_head: usize) -> (&[f16], usize) {
         let rows = &self.values[self.head_start(layer, kv_head)..];
         (&rows[..self.head_length * self.capacity], self.capacity)

@@ -8,8 +8,8 @@
 //!
 //! (Cauchy and Schwarz). The head's product is not w·v but rounds: n products and sums in f32, in whatever
 //! order, are off by at most γ·‖w‖·‖v‖ with γ = (n + 8)·2⁻²³ (Higham, Accuracy and Stability, §3.1, with
-//! twice the unit roundoff). What is computed here in f32 is off by less than 2⁻¹⁶·‖w‖·‖v‖: fewer than 64
-//! roundings. So each row's score has a bound, and a row whose score plus bound is below what k rows are
+//! twice the unit roundoff). What is computed here in f32 is off by less than 2⁻¹⁵·‖w‖·‖v‖: a few roundings
+//! of the score, and those of e, whose values are each off by at most 2⁻²⁴ of the largest of w. So each row's score has a bound, and a row whose score plus bound is below what k rows are
 //! known to reach is not among the k largest. All others are computed exactly, from the file's weights.
 //!
 //! It chooses rows; it computes no logit.
@@ -115,18 +115,14 @@ impl HeadScreen {
                     |(index, ((codes, scales), (errors, norms)))| {
                         let first = slab * SLAB + index * ROWS;
                         let (mut values, mut rounded) =
-                            (vec![0.0; columns], vec![[0; ROWS]; columns]);
-                        for place in 0..ROWS.min(rows.saturating_sub(first)) {
+                            (vec![0.0; columns], vec![0; ROWS * columns]);
+                        let places = rounded.chunks_exact_mut(columns).enumerate();
+                        for (place, rounded) in places.take(rows.saturating_sub(first)) {
                             row(first + place, &mut values);
                             (scales[place], errors[place], norms[place]) =
-                                round_row(&values, |column, code| rounded[column][place] = code);
+                                round_row(&values, rounded);
                         }
-                        let groups = codes.as_chunks_mut::<{ six_bit::GROUP_BYTES }>().0;
-                        for (group, columns) in groups.iter_mut().zip(rounded.as_chunks().0) {
-                            let columns: &[[u8; ROWS]; GROUP_COLUMNS] = columns;
-                            let rows = std::array::from_fn(|r| columns.map(|column| column[r]));
-                            six_bit::pack_group(&rows, group);
-                        }
+                        pack(&rounded, columns, codes);
                     },
                 );
                 release();
@@ -216,32 +212,49 @@ impl HeadScreen {
     }
 }
 
-/// One row in 6 bits: gives each column's code to `code`; returns the scale s, ‖e‖ and ‖w‖ + ‖e‖.
-fn round_row(values: &[f32], mut code: impl FnMut(usize, u8)) -> (f32, f32, f32) {
+/// One row in 6 bits, a byte each; returns the scale s, ‖e‖ and ‖w‖ + ‖e‖.
+fn round_row(values: &[f32], codes: &mut [u8]) -> (f32, f32, f32) {
+    /// Added to a small number it leaves its nearest integer in the low bits: 1.5 · 2^23.
+    const ROUND: f32 = 12_582_912.0;
     let largest = values.iter().fold(0f32, |a, v| a.max(v.abs()));
     let scale = largest / six_bit::MAX as f32;
     let numbers = largest < f32::INFINITY && !values.iter().any(|v| v.is_nan());
     // A row that is not all finite, or too small to be bounded, is never left out.
     if !numbers || largest > 0.0 && scale < SMALLEST {
-        (0..values.len()).for_each(|column| code(column, six_bit::OFFSET as u8));
+        codes.fill(six_bit::OFFSET as u8);
         return (0.0, f32::INFINITY, f32::INFINITY);
     }
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let (mut error, mut square) = (0f64, 0f64);
-    for (column, value) in values.iter().enumerate() {
-        let integer = (value * inverse).round_ties_even();
-        let rest = f64::from(*value) - f64::from(scale) * f64::from(integer);
-        error += rest * rest;
-        square += f64::from(*value) * f64::from(*value);
-        code(column, (integer as i32 + six_bit::OFFSET) as u8);
+    // Lanes, so that the compiler keeps them side by side.
+    let (mut errors, mut squares) = ([0f32; 8], [0f32; 8]);
+    for (values, codes) in values.chunks(8).zip(codes.chunks_mut(8)) {
+        for (i, (value, code)) in values.iter().zip(codes).enumerate() {
+            let shifted = value * inverse + ROUND;
+            let rest = value - scale * (shifted - ROUND);
+            errors[i] += rest * rest;
+            squares[i] += value * value;
+            *code = (shifted.to_bits() as u8).wrapping_add(six_bit::OFFSET as u8);
+        }
     }
-    let (error, norm) = (rounded_up(error.sqrt()), rounded_up(square.sqrt()));
-    (scale, error, norm + error)
+    let length =
+        |lanes: [f32; 8]| rounded_up(lanes.iter().map(|v| f64::from(*v)).sum::<f64>().sqrt());
+    (scale, length(errors), length(squares) + length(errors))
 }
 
-/// At least `value`, with room for the few roundings of f64 that made it.
+/// The codes of a panel's rows, `columns` apart, into its groups.
+fn pack(codes: &[u8], columns: usize, panel: &mut [u8]) {
+    for (g, group) in panel.as_chunks_mut::<{ six_bit::GROUP_BYTES }>().0.iter_mut().enumerate() {
+        let rows = std::array::from_fn(|r| {
+            std::array::from_fn(|k| codes[r * columns + g * GROUP_COLUMNS + k])
+        });
+        six_bit::pack_group(&rows, group);
+    }
+}
+
+/// At least `value`, with room for the roundings of the sum behind it: one for each eighth value of a row,
+/// of at most 2⁻²⁴ each.
 fn rounded_up(value: f64) -> f32 {
-    (value * (1.0 + 1e-6)) as f32
+    (value * (1.0 + 1e-3)) as f32
 }
 
 impl Screening {
@@ -284,7 +297,7 @@ impl Screening {
             square += f64::from(*value) * f64::from(*value);
         }
         let length = square.sqrt();
-        let roundings = (n as f64 + 8.0) * 2f64.powi(-23) + 2f64.powi(-16);
+        let roundings = (n as f64 + 8.0) * 2f64.powi(-23) + 2f64.powi(-15);
         Some(Position {
             scale,
             offsets: sums.map(|sum| sum * six_bit::OFFSET),
