@@ -75,10 +75,10 @@ fn dots_f32_of<const N: usize, const B: usize>(rows: &[f32], x: &[f32], out: &mu
             for (group, out) in groups.iter().zip(out) {
                 let lanes = std::array::from_fn(|i| {
                     let mut acc = [_mm512_setzero_ps(); 2];
-                    for b in 0..B {
+                    for (b, query) in query.iter().enumerate() {
                         let key = load_pair(&group[i], b);
-                        acc[0] = _mm512_fmadd_ps(key[0], query[b][0], acc[0]);
-                        acc[1] = _mm512_fmadd_ps(key[1], query[b][1], acc[1]);
+                        acc[0] = _mm512_fmadd_ps(key[0], query[0], acc[0]);
+                        acc[1] = _mm512_fmadd_ps(key[1], query[1], acc[1]);
                     }
                     _mm512_add_ps(acc[0], acc[1])
                 });
@@ -86,10 +86,10 @@ fn dots_f32_of<const N: usize, const B: usize>(rows: &[f32], x: &[f32], out: &mu
             }
             for (row, out) in rows[last - rest.len()..last].iter().zip(rest) {
                 let mut acc = [_mm512_setzero_ps(); 2];
-                for b in 0..B {
+                for (b, query) in query.iter().enumerate() {
                     let key = load_pair(row, b);
-                    acc[0] = _mm512_fmadd_ps(key[0], query[b][0], acc[0]);
-                    acc[1] = _mm512_fmadd_ps(key[1], query[b][1], acc[1]);
+                    acc[0] = _mm512_fmadd_ps(key[0], query[0], acc[0]);
+                    acc[1] = _mm512_fmadd_ps(key[1], query[1], acc[1]);
                 }
                 *out = fold(acc);
             }
@@ -115,7 +115,7 @@ fn store(out: &mut [f32; 16], v: __m512) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], out: &mut [f32]) {
     let queries = x.len() / length;
-    let count = if queries == 0 { 0 } else { out.len() / queries };
+    let count = out.len().checked_div(queries).unwrap_or(0);
     assert_eq!(x.len(), queries * length, "whole rows");
     assert_eq!(out.len(), count * queries, "one product for each pair");
     assert!(count == 0 || (count - 1) * stride + length <= rows.len(), "all rows are there");
