@@ -14,6 +14,7 @@
 //! libtest-mimic harness.
 
 pub mod backend;
+pub mod baseline;
 pub mod bench;
 pub mod cmd;
 pub mod compare;

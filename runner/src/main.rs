@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bitnet_runner::cmd::{bench, documents, fetch, models, run, schema, worker};
+use bitnet_runner::cmd::{baselines, bench, documents, fetch, models, run, schema, worker};
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
 use bitnet_runner::run::Project;
@@ -37,6 +37,15 @@ enum Command {
     /// List models, make synthetic ones
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    /// Accept speeds from receipts, and hold receipts against them
+    #[command(subcommand)]
+    Baselines(baselines::BaselinesCommand),
+    /// `baselines gen` by its old name
+    #[command(hide = true)]
+    GenBaselines(baselines::ReceiptArgs),
+    /// `baselines check` by its old name
+    #[command(hide = true)]
+    CheckPerf(baselines::CheckArgs),
     /// Print the JSON schema of suite files
     Schema,
     /// Serve the engine on standard input and output, as docs/worker-protocol.md says
@@ -82,6 +91,9 @@ fn main() -> ExitCode {
         }
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
         (Command::Bench(args), Ok(root)) => bench::execute(&root, args, cli.color),
+        (Command::Baselines(command), Ok(root)) => baselines::execute(&root, command),
+        (Command::GenBaselines(args), Ok(root)) => baselines::generate(&root, args),
+        (Command::CheckPerf(args), Ok(root)) => baselines::compare(&root, args),
         (Command::Fetch(args), Ok(root)) => fetch::execute(&root, args, cli.color),
         (Command::Models(command), Ok(root)) => models::execute(&root, command, cli.color),
     };

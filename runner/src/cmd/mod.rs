@@ -1,5 +1,6 @@
 //! The verbs of the `parity` command, one a file.
 
+pub mod baselines;
 pub mod bench;
 pub mod documents;
 pub mod fetch;

@@ -94,7 +94,7 @@ fn compute(session: &mut Session, ids: &[u32], output: Option<Output>) -> Result
         }
         Some(Output::Greedy) => {
             for &id in ids {
-                sample::greedy(session.step(id)?)?;
+                sample::greedy(session.step_top(id, 1)?)?;
             }
         }
     }
@@ -112,5 +112,11 @@ pub(super) fn ids(model: &Model, first: usize, count: usize) -> Vec<u32> {
 /// Bytes that one of the test's ids reads, on average over its positions.
 pub(super) fn bytes_a_token(needs: &Needs, test: &Test) -> f64 {
     let positions = test.depth..test.depth + test.tokens;
-    positions.map(|position| needs.read_at(position) as f64).sum::<f64>() / test.tokens as f64
+    // All logits read the whole head; the highest one a screen of it, where there is one.
+    let unread = match test.output {
+        Some(Output::Greedy) => needs.read_by_token - needs.read_by_step_top,
+        _ => 0,
+    };
+    let bytes = positions.map(|position| (needs.read_at(position) - unread) as f64);
+    bytes.sum::<f64>() / test.tokens as f64
 }
