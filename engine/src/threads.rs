@@ -186,40 +186,21 @@ impl ThreadPool {
         row_length: usize,
         task: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        self.for_each_row_block(rows, row_length, 1, task);
-    }
-
-    /// Calls `task(first, rows)` for blocks of `block` neighbouring rows, the last one perhaps of fewer.
-    /// Thread t takes blocks t, t + threads, ….
-    ///
-    /// # Panics
-    /// If `rows` is not whole rows, or a block has none.
-    pub fn for_each_row_block<T: Send>(
-        &mut self,
-        rows: &mut [T],
-        row_length: usize,
-        block: usize,
-        task: impl Fn(usize, &mut [T]) + Sync,
-    ) {
         let threads = self.threads();
         assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
-        assert!(block > 0, "blocks of some rows");
         let count = rows.len() / row_length;
-        if count <= block {
+        if count == 1 {
             // Waking the others costs more than they could help.
-            return if count > 0 {
-                task(0, rows)
-            };
+            return task(0, rows);
         }
         let rows = Shareable(rows.as_mut_ptr());
         self.run(&|thread| {
-            for first in (thread * block..count).step_by(threads * block) {
-                let length = block.min(count - first) * row_length;
-                // SAFETY: blocks are disjoint, each belongs to one thread, and ends at `count`.
-                let rows = unsafe {
-                    std::slice::from_raw_parts_mut(rows.get().add(first * row_length), length)
+            for index in (thread..count).step_by(threads) {
+                // SAFETY: rows are disjoint, each index belongs to one thread, and index < count.
+                let row = unsafe {
+                    std::slice::from_raw_parts_mut(rows.get().add(index * row_length), row_length)
                 };
-                task(first, rows);
+                task(index, row);
             }
         });
     }

@@ -216,7 +216,7 @@ fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    scalar::rms_norm(x, weight, eps, out);
+    scalar::rms_norm_in_lanes(x, weight, eps, out);
 }
 
 /// The definition's `exp` in eight lanes.

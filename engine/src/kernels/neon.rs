@@ -46,12 +46,11 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_tq2_0: |row, x, out| available!(widening::dot_tq2_0(row, x, out)),
     softmax: |scores, scale| available!(softmax(scores, scale)),
     silu_gate: |gate, up| available!(silu_gate(gate, up)),
-    // NEON is part of the target, so the compiler uses it for the definitions' simple loops as well;
-    // and the sum of a norm stays in order.
+    // NEON is part of the target, so the compiler uses it for the definitions' simple loops as well.
     scale_sums: scalar::KERNELS.scale_sums,
     six_bit_dots: scalar::KERNELS.six_bit_dots,
     screens: false,
-    rms_norm: scalar::KERNELS.rms_norm,
+    rms_norm: scalar::rms_norm_in_lanes,
     relu_squared_gate: scalar::KERNELS.relu_squared_gate,
     add: scalar::KERNELS.add,
 };

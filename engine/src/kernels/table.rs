@@ -174,7 +174,7 @@ pub struct Kernels {
     pub dot_tq1_0: DotsQ8K,
     /// A row of TQ2_0 blocks.
     pub dot_tq2_0: DotsQ8K,
-    /// `(x, weight, eps, out)`: RMS norm of each row of `x` times weight, whose length is a row's.
+    /// `(x, weight, eps, out)`: RMS norm times weight.
     pub rms_norm: fn(&[f32], &[f32], f32, &mut [f32]),
     /// `(scores, scale)`: softmax of scale · scores in place; the length is a multiple of 8.
     pub softmax: fn(&mut [f32], f32),

@@ -413,9 +413,6 @@ fn heads_together(group: usize, kv_heads: usize, tokens: usize, threads: usize) 
     group / parts
 }
 
-/// Rows that the norm's kernel computes side by side.
-const NORM_ROWS: usize = 8;
-
 /// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`.
 fn norm(
     pool: &mut ThreadPool,
@@ -426,8 +423,8 @@ fn norm(
     out: &mut [f32],
 ) {
     let (width, eps, rms_norm) = (weight.len(), model.config().rms_epsilon, dispatch.rms_norm());
-    pool.for_each_row_block(out, width, NORM_ROWS, |first, out| {
-        rms_norm(&x[first * width..][..out.len()], weight, eps, out);
+    pool.for_each_row_alone(out, width, |row, out| {
+        rms_norm(&x[row * width..][..width], weight, eps, out);
     });
 }
 
