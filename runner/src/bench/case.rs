@@ -27,6 +27,8 @@ use crate::suite::{Check, Trial};
 const HANDSHAKE_SECONDS: u64 = 30;
 /// Seconds for one answer where the case gives none: a long prefill of a slow reference, several times.
 const ANSWER_SECONDS: u64 = 900;
+/// While a quiet host is waited for, what is in the way is told so often; it is looked at every second.
+const SECONDS_BETWEEN_LINES: u64 = 10;
 /// The verb of this program that serves the engine under test.
 pub const WORKER_VERB: &str = "worker";
 
@@ -168,8 +170,16 @@ impl Bencher {
     fn quiet(&self, model: u64, tell: &dyn Fn(&str)) -> Result<Vec<Noise>, Refusal> {
         let patience = if self.options.noisy_host { Duration::ZERO } else { self.options.patience };
         let told = |noises: &[Noise]| noises.iter().for_each(|noise| tell(&noise.to_string()));
+        let mut seconds = 0;
+        let waiting = |noises: &[Noise]| {
+            if seconds % SECONDS_BETWEEN_LINES == 0 {
+                tell("waiting for a quiet host");
+                told(noises);
+            }
+            seconds += 1;
+        };
         // Each engine holds the model.
-        match wait_for_quiet(2 * model, patience, told) {
+        match wait_for_quiet(2 * model, patience, waiting) {
             Ok(_) => Ok(Vec::new()),
             Err(noises) if self.options.noisy_host => {
                 told(&noises);
