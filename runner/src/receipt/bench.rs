@@ -183,8 +183,10 @@ pub struct Visit {
 pub struct Verification {
     /// Timed positions of the subject whose chosen id was checked.
     pub positions: usize,
-    /// Those at which it was not the reference's first choice, all within the margin.
+    /// Those at which it was not the reference's first choice, but within the margin.
     pub near_ties: usize,
+    /// Those outside the margin: at most a tenth of a visit's.
+    pub outside: usize,
     /// The margin: how far below the highest logit a choice may lie, in standard deviations of the row.
     pub margin: f64,
 }
