@@ -71,7 +71,7 @@ pub fn receipt(speed: f64, day: u64) -> BenchReceipt {
             limit: 0.9,
             metrics: derive::metrics(Measure::Decode, 4, &rounds).expect("rounds with times"),
             rounds,
-            verification: Verification { positions: 4, near_ties: 0, margin: 0.0 },
+            verification: Verification { positions: 4, near_ties: 0, outside: 0, margin: 0.0 },
             verdict: verdict.clone(),
         }],
         verdict,
