@@ -1,7 +1,7 @@
 //! Receipts: one versioned JSON document a benchmark, with all that was measured and what follows
 //! from it. It starts no engine and judges no figure; readers refuse what they do not know.
 //!
-//! The raw data are the truth: every derived figure is recomputed from them by [`derive`].
+//! The raw data are the truth: every derived figure is recomputed from them by [`mod@derive`].
 
 mod bench;
 pub mod derive;
