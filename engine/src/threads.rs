@@ -145,38 +145,8 @@ impl ThreadPool {
         }
     }
 
-    /// Calls `task(scratch, index, row)` for every row of `row_length` values in `rows`. Thread t
-    /// takes rows t, t + threads, …, and `scratch[t]` is its own.
-    ///
-    /// # Panics
-    /// If `scratch` has fewer values than the pool has threads, or `rows` is not whole rows.
-    pub fn for_each_row<T: Send, S: Send>(
-        &mut self,
-        rows: &mut [T],
-        row_length: usize,
-        scratch: &mut [S],
-        task: impl Fn(&mut S, usize, &mut [T]) + Sync,
-    ) {
-        let threads = self.threads();
-        assert!(scratch.len() >= threads, "one scratch value for each thread");
-        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
-        let count = rows.len() / row_length;
-        let (rows, scratch) = (Shareable(rows.as_mut_ptr()), Shareable(scratch.as_mut_ptr()));
-        self.run(&|thread| {
-            // SAFETY: `thread` is below `threads` ≤ scratch.len() and no other call of this job
-            // has the same one.
-            let own = unsafe { &mut *scratch.get().add(thread) };
-            for index in (thread..count).step_by(threads) {
-                // SAFETY: rows are disjoint, each index belongs to one thread, and index < count.
-                let row = unsafe {
-                    std::slice::from_raw_parts_mut(rows.get().add(index * row_length), row_length)
-                };
-                task(own, index, row);
-            }
-        });
-    }
-
-    /// [`ThreadPool::for_each_row`] for tasks that need no scratch: `task(index, row)`.
+    /// Calls `task(index, row)` for every row of `row_length` values in `rows`. Thread t takes rows t,
+    /// t + threads, ….
     ///
     /// # Panics
     /// If `rows` is not whole rows.
@@ -395,9 +365,9 @@ mod tests {
             let mut pool = pool(threads);
             let mut rows = vec![0; 7 * 4];
             let mut calls = vec![0; threads];
-            pool.for_each_row(&mut rows, 4, &mut calls, |calls, index, row| {
+            pool.for_each_tile(&mut rows, 4, (1, 4), &mut calls, |calls, index, mut tile| {
                 *calls += 1;
-                row.fill(index + 1);
+                tile.row(0).fill(index + 1);
             });
             let truth: Vec<usize> = (1..=7).flat_map(|i| [i; 4]).collect();
             assert_eq!(rows, truth, "{threads} threads");

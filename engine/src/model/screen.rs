@@ -9,8 +9,9 @@
 //! (Cauchy and Schwarz). The head's product is not w·v but rounds: n products and sums in f32, in whatever
 //! order, are off by at most γ·‖w‖·‖v‖ with γ = (n + 8)·2⁻²³ (Higham, Accuracy and Stability, §3.1, with
 //! twice the unit roundoff). What is computed here in f32 is off by less than 2⁻¹⁵·‖w‖·‖v‖: a few roundings
-//! of the score, and those of e, whose values are each off by at most 2⁻²⁴ of the largest of w. So each row's score has a bound, and a row whose score plus bound is below what k rows are
-//! known to reach is not among the k largest. All others are computed exactly, from the file's weights.
+//! of the score, and those of e, whose values are each off by at most 2⁻²⁴ of the largest of w. So each row's
+//! score has a bound, and a row whose score plus bound is below what k rows are known to reach is not among
+//! the k largest. All others are computed exactly, from the file's weights.
 //!
 //! It chooses rows; it computes no logit.
 
@@ -26,8 +27,8 @@ use crate::threads::ThreadPool;
 const BLOCK: usize = 64;
 /// Rows that are read before their part of the file is let go.
 const SLAB: usize = 8192;
-/// Scales below this could underflow in a product of two.
-const SMALLEST: f32 = 1e-18;
+/// Scales below this could underflow: in a product of two, or in the square of what rounding leaves.
+const SMALLEST: f32 = 1e-15;
 /// Largest logits that are asked for at a time; beyond, a head is computed whole.
 pub(crate) const MOST: usize = 256;
 /// The largest integer that stands for an activation: 127 · 128 and what rounding adds.
