@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -122,6 +123,17 @@ impl Sandbox {
 
     pub fn cache(&self) -> PathBuf {
         self.path("cache")
+    }
+
+    /// Removes the cache, and again whatever a program puts into it meanwhile.
+    pub fn remove_cache(&self) {
+        while self.cache().exists() {
+            if let Err(error) = fs::remove_dir_all(self.cache()) {
+                let raced =
+                    matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound);
+                assert!(raced, "{}: {error}", self.cache().display());
+            }
+        }
     }
 
     pub fn write(&self, relative: &str, bytes: &[u8]) {

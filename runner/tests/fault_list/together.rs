@@ -117,7 +117,7 @@ pub fn c03_two_models_do_not_block_each_other() {
         ended.with(Exit::Ok);
     }
     // One process.
-    fs::remove_dir_all(sandbox.cache()).expect("the cache");
+    sandbox.remove_cache();
     seen.iter().for_each(|flag| flag.store(false, Ordering::SeqCst));
     let ended = fetch(&["fetch", "-j", "2"]).end().with(Exit::Ok);
     models.iter().for_each(|model| sandbox.has(model));

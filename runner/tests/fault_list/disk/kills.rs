@@ -74,7 +74,7 @@ fn at_any_moment() {
         let ended = running.kill();
         never_wrong(&sandbox, &model);
         if ended.status.success() {
-            std::fs::remove_dir_all(sandbox.cache()).expect("the cache");
+            sandbox.remove_cache();
         }
     }
     sandbox.run(&["fetch"]).with(Exit::Ok);
@@ -89,7 +89,7 @@ fn at_system_calls(strace: &tools::Strace) {
     let mut killed = 0;
     for calls in ["fsync,fdatasync", "rename,renameat,renameat2", "chmod,fchmod,fchmodat"] {
         for when in 1..=3 {
-            let _ = std::fs::remove_dir_all(sandbox.cache());
+            sandbox.remove_cache();
             let (trace, inject) =
                 (format!("trace={calls}"), format!("inject={calls}:signal=SIGKILL:when={when}"));
             let mut command = strace.command(&sandbox, &["-e", &trace, "-e", &inject], &log);

@@ -41,7 +41,7 @@ pub fn d08_removed_during_the_run() {
     let place = sandbox.place(&model);
     let mapped = GgufFile::open(&place).expect("the model is mapped");
     let before = tensors(&mapped);
-    fs::remove_dir_all(sandbox.cache()).expect("removed");
+    sandbox.remove_cache();
     assert!(tensors(&mapped) == before, "a mapping outlives the name");
     let error = GgufFile::open(&place).expect_err("it is gone").to_string();
     assert!(error.contains("model.gguf"), "{error}");
@@ -63,7 +63,7 @@ pub fn d08_removed_during_the_run() {
     let sandbox = Sandbox::with(&[&model]);
     let running = Running::start(sandbox.command(&["fetch"]));
     server.wait_for_sent(MIB);
-    fs::remove_dir_all(sandbox.cache()).expect("removed");
+    sandbox.remove_cache();
     gate.store(true, Ordering::SeqCst);
     let ended = running.end();
     match ended.status.code() {

@@ -78,7 +78,7 @@ pub fn p08_addresses() {
     sandbox.run(&["fetch"]).with(Exit::Ok);
     sandbox.has(&model);
     fs::write(&path, bytes(2, model.bytes.len())).expect("other bytes");
-    fs::remove_dir_all(sandbox.cache()).expect("the cache");
+    sandbox.remove_cache();
     sandbox.run(&["fetch"]).with(Exit::Environment).says(&["error: model 'model'", "sha256"]);
     sandbox.lacks(&model);
 }

@@ -70,7 +70,7 @@ pub fn n03_resets() {
     let broken =
         Server::start(move |request, _| Reply::honest(request, &served, None).cut(1000).reset());
     sandbox.lock(&[&Model::at(&broken.url("/model.gguf")).called("other")]);
-    std::fs::remove_dir_all(sandbox.cache()).expect("the cache");
+    sandbox.remove_cache();
     let ended = sandbox.run(&["fetch"]).with(Exit::Environment);
     assert_eq!(broken.gets().len(), 5, "five attempts\n{}", ended.err);
     ended.says(&["error: model 'other'", "5 attempts"]);
