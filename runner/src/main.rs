@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bitnet_runner::cmd::{baselines, bench, documents, fetch, models, run, schema, worker};
+use bitnet_runner::cmd::{baselines, bench, documents, fetch, models, new, run, schema, worker};
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
 use bitnet_runner::run::Project;
@@ -29,6 +29,8 @@ struct Cli {
 enum Command {
     /// Run trials of the suites
     Run(run::RunArgs),
+    /// Write a commented case to start from
+    New(new::NewArgs),
     /// Measure speed against the references that are built for it
     Bench(bench::BenchArgs),
     /// Get verified files for the models of models.toml
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
             Exit::Usage
         }
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
+        (Command::New(args), Ok(root)) => new::execute(&root, args, cli.color),
         (Command::Bench(args), Ok(root)) => bench::execute(&root, args, cli.color),
         (Command::Baselines(command), Ok(root)) => baselines::execute(&root, command),
         (Command::GenBaselines(args), Ok(root)) => baselines::generate(&root, args),

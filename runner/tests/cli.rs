@@ -213,7 +213,7 @@ fn wrong_usage_runs_nothing() {
     let cache = Cache::empty();
     for (args, complaint) in [
         (&["run", "--frobnicate"][..], "unexpected argument '--frobnicate'"),
-        (&["run", "--format", "yaml"], "[possible values: human, json]"),
+        (&["run", "--format", "yaml"], "[possible values: human, json, github]"),
         (&["walk"], "unrecognized subcommand 'walk'"),
         (&[], "Usage: parity [OPTIONS] <COMMAND>"),
         (&["models", "synth", "--id", "ci-lite"], "models.toml has no 'ci-lite'"),

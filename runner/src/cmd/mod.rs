@@ -8,6 +8,8 @@ mod lock;
 mod manifest;
 mod matrix;
 pub mod models;
+pub mod new;
 pub mod run;
+mod run_reports;
 pub mod schema;
 pub mod worker;

@@ -9,8 +9,9 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::manifest;
+use super::run_reports::{self, ReportArgs};
 use crate::exit::Exit;
-use crate::report::{Basis, Colour, Summary, Terminal, json, print_line, progress};
+use crate::report::{Basis, Colour, Ended, Summary, Terminal, github, json, print_line, progress};
 use crate::run::{Engines, Outcome, Project, Runner, Settings};
 use crate::suite::{Filter, Trial};
 
@@ -21,6 +22,17 @@ pub enum Format {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// How `parity run` prints results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RunFormat {
+    /// For people
+    Human,
+    /// One JSON object a line
+    Json,
+    /// For people, with annotations and a step summary for GitHub Actions
+    Github,
 }
 
 /// Flags of `parity run`.
@@ -43,9 +55,11 @@ pub struct RunArgs {
     /// Print failures and the summary only
     #[arg(short, long)]
     quiet: bool,
-    /// How to print results
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    /// How to print results; `github` where GITHUB_ACTIONS is set, else `human`
+    #[arg(long, value_enum)]
+    format: Option<RunFormat>,
+    #[command(flatten)]
+    reports: ReportArgs,
 }
 
 /// Runs the selected trials of the project in `root`.
@@ -76,11 +90,13 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
         return Exit::Ok;
     }
     match run(&project, &selected, args, colour) {
-        Ok(summary) if summary.failed > summary.missing + summary.unloadable => Exit::CaseFailed,
-        Ok(summary) if summary.unloadable > 0 => Exit::ModelLoad,
-        Ok(summary) if summary.missing > 0 => Exit::Environment,
-        Ok(summary) if summary.ran() => Exit::Ok,
-        Ok(_) => Exit::NothingSelected,
+        Ok((summary, _)) if summary.failed > summary.missing + summary.unloadable => {
+            Exit::CaseFailed
+        }
+        Ok((summary, _)) if summary.unloadable > 0 => Exit::ModelLoad,
+        Ok((summary, _)) if summary.missing > 0 => Exit::Environment,
+        Ok((summary, _)) if !summary.ran() => Exit::NothingSelected,
+        Ok((_, reports)) => reports,
         Err(error) => {
             eprintln!("error: a result has no JSON: {error}");
             Exit::Environment
@@ -88,17 +104,23 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
     }
 }
 
+/// Runs and prints; gives the summary, and whether the reports were written.
 fn run(
     project: &Arc<Project>,
     selected: &[&Trial],
     args: &RunArgs,
     colour: Colour,
-) -> serde_json::Result<Summary> {
+) -> serde_json::Result<(Summary, Exit)> {
+    let format = args.format.unwrap_or_else(run_reports::format_of_environment);
     let settings = Settings::from_environment(progress());
     let mut runner = Runner::new(Arc::clone(project), Engines::default(), settings);
-    let human = args.format == Format::Human;
+    let human = format != RunFormat::Json;
+    let muted = (format == RunFormat::Github).then(github::Muted::new);
+    if let Some(muted) = &muted {
+        print_line(&muted.begin());
+    }
     let mut terminal = human.then(|| Terminal::new(colour, args.quiet, selected.len()));
-    let (mut summary, start) = (Summary::default(), Instant::now());
+    let (mut summary, mut all, start) = (Summary::default(), Vec::new(), Instant::now());
     for trial in selected {
         if let Some(terminal) = &terminal {
             terminal.begin(&trial.id);
@@ -108,20 +130,39 @@ fn run(
             Some(reason) if !args.include_ignored => Outcome::Ignored { reason: reason.clone() },
             _ => runner.run(trial),
         };
-        let seconds = begun.elapsed().as_secs_f64();
+        let ended = ended(project, &runner, trial, outcome, begun.elapsed().as_secs_f64());
         match &trial.ignored {
             Some(_) if !args.include_ignored => summary.add_above_tier(1),
-            _ => summary.add(&trial.id, project.suite(trial).kind, &outcome),
+            _ => summary.add(&trial.id, project.suite(trial).kind, &ended.outcome),
         }
         match &mut terminal {
-            Some(terminal) => terminal.end(&trial.id, &outcome, &runner.footer(trial), seconds),
-            None => print_line(&json::trial(&trial.id, &outcome, seconds)?),
+            Some(terminal) => terminal.end(&ended),
+            None => print_line(&json::trial(&ended)?),
         }
+        all.push(ended);
     }
     let basis = Basis::of(&runner, start.elapsed().as_secs_f64());
     match terminal {
         Some(terminal) => terminal.finish(&summary.text(&basis)),
         None => print_line(&json::summary(&summary, &basis)?),
     }
-    Ok(summary)
+    if let Some(muted) = &muted {
+        print_line(&muted.end());
+        github::annotations(&all).iter().for_each(|line| print_line(line));
+    }
+    let reports = run_reports::write(&args.reports, muted.is_some(), &all, &summary, &basis);
+    Ok((summary, reports))
+}
+
+fn ended(
+    project: &Project,
+    runner: &Runner,
+    trial: &Trial,
+    outcome: Outcome,
+    seconds: f64,
+) -> Ended {
+    let path = &project.suite(trial).path;
+    let file = path.strip_prefix(&project.root).unwrap_or(path).display().to_string();
+    let (footer, line) = (runner.footer(trial), project.case(trial).line);
+    Ended { id: trial.id.clone(), outcome, seconds, footer, file, line }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Basis, Summary};
+use super::{Basis, Ended, Summary};
 use crate::compare::Verdict;
 use crate::run::{Cause, Outcome};
 
@@ -16,6 +16,8 @@ enum Line<'a> {
         cause: Option<Cause>,
         text: &'a str,
         seconds: f64,
+        file: &'a str,
+        line: usize,
         verdict: Option<&'a Verdict>,
     },
     Summary {
@@ -28,15 +30,22 @@ enum Line<'a> {
 ///
 /// # Errors
 /// If a figure has no JSON.
-pub fn trial(id: &str, outcome: &Outcome, seconds: f64) -> serde_json::Result<String> {
-    let (word, cause, text, verdict) = match outcome {
-        Outcome::Passed { line, verdict } => ("passed", None, line, verdict.as_deref()),
-        Outcome::Failed { cause, text, verdict } => {
-            ("failed", Some(*cause), text, verdict.as_deref())
-        }
-        Outcome::Ignored { reason } => ("ignored", None, reason, None),
+pub fn trial(ended: &Ended) -> serde_json::Result<String> {
+    let (cause, verdict) = match &ended.outcome {
+        Outcome::Passed { verdict, .. } => (None, verdict.as_deref()),
+        Outcome::Failed { cause, verdict, .. } => (Some(*cause), verdict.as_deref()),
+        Outcome::Ignored { .. } => (None, None),
     };
-    serde_json::to_string(&Line::Trial { id, outcome: word, cause, text, seconds, verdict })
+    serde_json::to_string(&Line::Trial {
+        id: &ended.id,
+        outcome: ended.word(),
+        cause,
+        text: ended.text(),
+        seconds: ended.seconds,
+        file: &ended.file,
+        line: ended.line,
+        verdict,
+    })
 }
 
 /// The last line.

@@ -3,7 +3,7 @@
 //! Counts what it is told of; a trial that it is not told of is in no count.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -13,6 +13,9 @@ use crate::escape;
 use crate::run::{Cause, Outcome, Runner};
 use crate::suite::Kind;
 
+/// Lines of one list in the block that ends a run: it stays on one screen.
+const LISTED: usize = 10;
+
 /// Counts and worst figures of the trials so far.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
@@ -20,6 +23,8 @@ pub struct Summary {
     pub passed: usize,
     /// Trials that failed.
     pub failed: usize,
+    /// Their ids, in the order of the run.
+    pub failures: Vec<String>,
     /// How many of them lacked a model or a reference.
     pub missing: usize,
     /// How many of them had a model that cannot be loaded.
@@ -50,6 +55,7 @@ impl Summary {
             }
             Outcome::Failed { cause, verdict, .. } => {
                 self.failed += 1;
+                self.failures.push(id.to_owned());
                 self.missing += usize::from(*cause == Cause::Missing);
                 self.unloadable += usize::from(*cause == Cause::Load);
                 verdict
@@ -92,9 +98,7 @@ impl Summary {
     /// The block that ends a run, several lines: counts, worst figures, and on what they rest.
     pub fn text(&self, basis: &Basis<'_>) -> String {
         let mut out = String::new();
-        for (id, reason) in &self.ignored {
-            let _ = writeln!(out, "  ignored {id}: {reason}");
-        }
+        let _ = self.write_ignored(&mut out);
         let _ = writeln!(
             out,
             "{} trials run in {:.1} s: {} passed, {} failed; {} ignored",
@@ -104,6 +108,12 @@ impl Summary {
             self.failed,
             self.ignored.len() + self.above_tier
         );
+        for id in self.failures.iter().take(LISTED) {
+            let _ = writeln!(out, "  failed: {id}");
+        }
+        if self.failures.len() > LISTED {
+            let _ = writeln!(out, "  and {} more failed", self.failures.len() - LISTED);
+        }
         if self.above_tier > 0 {
             let _ = writeln!(
                 out,
@@ -137,10 +147,36 @@ impl Summary {
         if basis.references.is_empty() && self.ran() {
             let _ = writeln!(out, "  reference: none was started; nothing was compared with one");
         }
-        for (id, sha256) in basis.models {
+        for (id, sha256) in basis.models.iter().take(LISTED) {
             let _ = writeln!(out, "  model: {id}, sha256 {sha256}");
         }
+        if basis.models.len() > LISTED {
+            let rest = basis.models.len() - LISTED;
+            let _ = writeln!(out, "  and {rest} more models; --format json names them all");
+        }
         out
+    }
+
+    /// Each ignored trial with its reason; where that are many, each reason with its trials.
+    fn write_ignored(&self, out: &mut String) -> fmt::Result {
+        if self.ignored.len() <= LISTED {
+            for (id, reason) in &self.ignored {
+                writeln!(out, "  ignored {id}: {reason}")?;
+            }
+            return Ok(());
+        }
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (id, reason) in &self.ignored {
+            reasons.entry(reason).or_default().push(id);
+        }
+        for (reason, ids) in reasons {
+            match &ids[..] {
+                [id] => writeln!(out, "  ignored {id}: {reason}")?,
+                [first, ..] => writeln!(out, "  ignored {} as {first}: {reason}", ids.len())?,
+                [] => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -166,5 +202,42 @@ impl<'a> Basis<'a> {
             references: runner.engines.started().collect(),
             models: runner.models(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_many_ignored_trials_ends_with_its_reasons_and_names_what_failed() {
+        let mut summary = Summary::default();
+        for index in 0..40 {
+            let reason = if index == 7 { "no worker" } else { "no avx512" };
+            let outcome = Outcome::Ignored { reason: reason.into() };
+            summary.add(&format!("t::{index}"), Kind::Parity, &outcome);
+        }
+        for index in 0..12 {
+            summary.add(&format!("f::{index}"), Kind::Parity, &Outcome::differs("DIVERGED"));
+        }
+        let subject = Identity {
+            name: "ours".into(),
+            version: "1".into(),
+            source: "here".into(),
+            build: "debug".into(),
+        };
+        let models = (0..12).map(|i| (format!("m{i:02}"), "00".into())).collect();
+        let basis = Basis { seconds: 1.0, subject: &subject, references: vec![], models: &models };
+        let text = summary.text(&basis);
+        assert!(
+            text.starts_with(
+                "  ignored 39 as t::0: no avx512\n  ignored t::7: no worker\n\
+                 12 trials run in 1.0 s: 0 passed, 12 failed; 40 ignored\n  failed: f::0\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("  failed: f::9\n  and 2 more failed\n"), "{text}");
+        assert!(text.ends_with("  and 2 more models; --format json names them all\n"), "{text}");
+        assert!(text.lines().count() <= 30, "one screen, not {} lines", text.lines().count());
     }
 }

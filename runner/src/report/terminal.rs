@@ -9,11 +9,8 @@ use clap::ValueEnum;
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::print_line;
+use super::{Ended, print_line};
 use crate::run::Outcome;
-
-/// Trials that take longer are marked.
-const SLOW_SECONDS: f64 = 10.0;
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,16 +65,18 @@ impl Terminal {
     }
 
     /// A trial has ended.
-    pub fn end(&mut self, id: &str, outcome: &Outcome, footer: &str, seconds: f64) {
-        let (word, style, text) = match outcome {
-            Outcome::Passed { line, .. } => ("PASS", Style::new().green(), line),
-            Outcome::Failed { text, .. } => ("FAIL", Style::new().red(), text),
-            Outcome::Ignored { reason } => ("IGNORED", Style::new().yellow(), reason),
+    pub fn end(&mut self, ended: &Ended) {
+        let Ended { id, outcome, seconds, footer, .. } = ended;
+        let (word, style) = match outcome {
+            Outcome::Passed { .. } => ("PASS", Style::new().green()),
+            Outcome::Failed { .. } => ("FAIL", Style::new().red()),
+            Outcome::Ignored { .. } => ("IGNORED", Style::new().yellow()),
         };
+        let text = ended.text();
         let failed = matches!(outcome, Outcome::Failed { .. });
         if failed || !self.quiet {
             let word = style.bold().force_styling(self.colour).apply_to(format!("{word:>12}"));
-            let slow = if seconds > SLOW_SECONDS { " SLOW" } else { "" };
+            let slow = if ended.is_slow() { " SLOW" } else { "" };
             let head = format!("{word} [{seconds:>8.3}s]{slow} {id}");
             let mut block = match failed {
                 true => format!("{head}\n{text}\n{footer}\n"),

@@ -13,6 +13,7 @@ mod read_bench;
 mod read_quantization;
 pub mod schema;
 pub mod select;
+pub mod template;
 mod validate;
 mod wire;
 mod wire_quantization;
