@@ -2,7 +2,8 @@
 //!
 //! One trial a case and variant, with the ids of `parity run`. It loads no model while listing, and
 //! prints nothing but libtest's lines to standard output, so that nextest can drive it. What it adds
-//! goes to standard error: why trials were ignored, and on what the result rests.
+//! goes to standard error: why trials were ignored, and on what the result rests. Receipts of comparisons
+//! go into the folder that BITNET_RECEIPTS names.
 
 #![expect(clippy::print_stderr, reason = "the run's summary goes to standard error")]
 
@@ -12,9 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bitnet_runner::exit::Exit;
+use bitnet_runner::receipt;
 use bitnet_runner::report::{Basis, Summary, progress};
 use bitnet_runner::run::{Engines, Outcome, Project, Runner, Settings};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// Names the folder that receipts are written to.
+const RECEIPTS_VARIABLE: &str = "BITNET_RECEIPTS";
 
 struct Run {
     runner: Runner,
@@ -67,6 +72,11 @@ fn one(run: &Mutex<Run>, project: &Project, index: usize) -> Result<Completion, 
     let trial = &project.trials[index];
     let outcome = run.runner.run(trial);
     run.summary.add(&trial.id, project.suite(trial).kind, &outcome);
+    if let (Some(folder), Some(receipt)) =
+        (std::env::var_os(RECEIPTS_VARIABLE), run.runner.receipt(trial, &outcome))
+    {
+        receipt::write_parity(folder.as_ref(), &receipt).map_err(|error| error.to_string())?;
+    }
     match outcome {
         Outcome::Passed { .. } => Ok(Completion::Completed),
         Outcome::Failed { text, .. } => Err(format!("{text}\n{}", run.runner.footer(trial)).into()),

@@ -112,6 +112,11 @@ kernels! {
     }
 }
 
+/// Names of all kernels that can be handed out, as [`Dispatched`] gives them.
+pub fn kernel_names() -> &'static [&'static str] {
+    NAMES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,5 +20,5 @@ mod scalar;
 mod table;
 
 pub(crate) use dispatch::Dispatch;
-pub use dispatch::Dispatched;
+pub use dispatch::{Dispatched, kernel_names};
 pub use table::{BlockDots, DotsQ8K, DotsQ80, Isa, Kernels};

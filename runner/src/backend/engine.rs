@@ -20,6 +20,9 @@ use super::{
 /// Name of our engine in identities and messages.
 pub const NAME: &str = "bitnet-engine";
 
+/// End of the build of an engine that computes another model than the file's.
+pub const ALTERED: &str = "; ALTERED: hyper-parameters were changed on purpose";
+
 /// Our engine with at most one open model.
 pub struct EngineBackend {
     identity: Identity,
@@ -55,11 +58,22 @@ impl EngineBackend {
     }
 
     /// Opens `request` with hyper-parameters changed by `change`: how tests put a known fault into
-    /// the computation.
+    /// the computation. From then on the engine's identity ends with [`ALTERED`].
     ///
     /// # Errors
     /// As for [`Backend::open`].
     pub fn open_changed(
+        &mut self,
+        request: &OpenRequest,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<ModelFacts, BackendError> {
+        if !self.identity.build.ends_with(ALTERED) {
+            self.identity.build += ALTERED;
+        }
+        self.load(request, change)
+    }
+
+    fn load(
         &mut self,
         request: &OpenRequest,
         change: impl FnOnce(&mut Config),
@@ -122,7 +136,7 @@ impl Backend for EngineBackend {
         let loaded = self.open.take().filter(|open| weights(&open.request) == weights(request));
         match loaded {
             Some(open) => self.start(request, open.model),
-            None => self.open_changed(request, |_| ()),
+            None => self.load(request, |_| ()),
         }
     }
 
@@ -173,6 +187,10 @@ impl Backend for EngineBackend {
         let mut collector = Collector { names, tensors: Vec::new() };
         self.fresh()?.prefill_tapped(ids, LogitsOf::All, Some(&mut collector)).map_err(refused)?;
         Ok(collector.tensors)
+    }
+
+    fn kernels(&self) -> Vec<KernelCalls> {
+        self.open.as_ref().map_or_else(Vec::new, |open| calls(&open.session))
     }
 
     fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, BackendError> {
@@ -242,12 +260,7 @@ fn calls(session: &Session) -> Vec<KernelCalls> {
 
 /// The same since [`calls`] gave `before`, without those that were not.
 fn calls_since(session: &Session, before: &[KernelCalls]) -> Vec<KernelCalls> {
-    let earlier = |name: &str| before.iter().find(|k| k.name == name).map_or(0, |k| k.count);
-    calls(session)
-        .into_iter()
-        .map(|k| KernelCalls { count: k.count - earlier(&k.name), name: k.name })
-        .filter(|k| k.count > 0)
-        .collect()
+    KernelCalls::since(calls(session), before)
 }
 
 /// Puts the chunks of wanted tensors together.

@@ -145,6 +145,18 @@ pub struct KernelCalls {
     pub count: u64,
 }
 
+impl KernelCalls {
+    /// Of `now` what came since `before`, without kernels that were not handed out in between.
+    pub fn since(now: Vec<Self>, before: &[Self]) -> Vec<Self> {
+        let earlier = |name: &str| before.iter().find(|k| k.name == name).map_or(0, |k| k.count);
+        let calls = now.into_iter().map(|k| {
+            let count = k.count.saturating_sub(earlier(&k.name));
+            Self { count, name: k.name }
+        });
+        calls.filter(|k| k.count > 0).collect()
+    }
+}
+
 /// Times of equal or successive calls, with what each gave: no answer, no number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timed {
@@ -252,6 +264,12 @@ pub trait Backend: Send {
 
     /// The named intermediate tensors of one prefill of `ids`, in the order of evaluation.
     fn tap(&mut self, ids: &[u32], names: &[String]) -> Result<Vec<NamedTensor>, BackendError>;
+
+    /// The kernels that were handed out since the open session began, with how often; none from an
+    /// engine that does not count them. Opening a model may begin a session.
+    fn kernels(&self) -> Vec<KernelCalls> {
+        Vec::new()
+    }
 
     /// Times `repeats` prefills of `ids`, each into an empty KV cache, with the logits of the last id.
     ///

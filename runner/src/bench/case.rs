@@ -88,12 +88,9 @@ impl Bencher {
         Ok(BenchReceipt {
             schema_version: SCHEMA_VERSION.to_owned(),
             kind: Kind::Bench,
-            tool: tool(),
+            tool: Tool::here(),
             time: rfc3339(time),
-            case: CaseFacts {
-                id: untiered(&trial.id).to_owned(),
-                suite_sha256: self.project.suite(trial).sha256.clone(),
-            },
+            case: CaseFacts::new(&trial.id, &self.project.suite(trial).sha256),
             model,
             subject: pair.subject.identity().clone(),
             reference: pair.reference.identity().clone(),
@@ -299,22 +296,6 @@ impl From<MeasureError> for Refusal {
     }
 }
 
-/// This program.
-fn tool() -> Tool {
-    let commit = option_env!("BITNET_COMMIT");
-    Tool {
-        name: "parity".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: commit.map(str::to_owned),
-        dirty: commit.map(|_| option_env!("BITNET_DIRTY").is_some()),
-    }
-}
-
-/// A trial's id without its tier.
-fn untiered(id: &str) -> &str {
-    id.split_once("::").map_or(id, |(_, rest)| rest)
-}
-
 /// The worst of several verdicts, with the reasons of those that are as bad.
 fn worst<'a>(verdicts: impl Iterator<Item = (&'a str, &'a Verdict)> + Clone) -> Verdict {
     let word = verdicts.clone().map(|(_, verdict)| verdict.word).max().unwrap_or(Word::Pass);
@@ -339,10 +320,5 @@ mod tests {
         ];
         let got = worst(all.iter().map(|(name, verdict)| (*name, verdict)));
         assert_eq!(got, verdict(Word::Fail, "tg128: slow"));
-    }
-
-    #[test]
-    fn what_a_baseline_hangs_on_has_no_tier() {
-        assert_eq!(untiered("ci-light::bench::bench::small"), "bench::bench::small");
     }
 }

@@ -10,6 +10,7 @@ mod matrix;
 pub mod models;
 pub mod new;
 pub mod run;
+mod run_receipts;
 mod run_reports;
 pub mod schema;
 pub mod worker;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::manifest;
+use super::run_receipts::{ReceiptArgs, Receipts};
 use super::run_reports::{self, ReportArgs};
 use crate::exit::Exit;
 use crate::report::{Basis, Colour, Ended, Summary, Terminal, github, json, print_line, progress};
@@ -59,6 +60,8 @@ pub struct RunArgs {
     #[arg(long, value_enum)]
     format: Option<RunFormat>,
     #[command(flatten)]
+    receipts: ReceiptArgs,
+    #[command(flatten)]
     reports: ReportArgs,
 }
 
@@ -89,7 +92,16 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
         }
         return Exit::Ok;
     }
-    match run(&project, &selected, args, colour) {
+    let running = selected.iter().copied();
+    let running = running.filter(|trial| args.include_ignored || trial.ignored.is_none());
+    let receipts = match Receipts::new(&args.receipts, &project, running) {
+        Ok(receipts) => receipts,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return Exit::Usage;
+        }
+    };
+    match run(&project, &selected, args, colour, receipts) {
         Ok((summary, _)) if summary.failed > summary.missing + summary.unloadable => {
             Exit::CaseFailed
         }
@@ -104,12 +116,13 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
     }
 }
 
-/// Runs and prints; gives the summary, and whether the reports were written.
+/// Runs and prints; gives the summary, and whether receipts and reports were written.
 fn run(
     project: &Arc<Project>,
     selected: &[&Trial],
     args: &RunArgs,
     colour: Colour,
+    mut receipts: Receipts<'_>,
 ) -> serde_json::Result<(Summary, Exit)> {
     let format = args.format.unwrap_or_else(run_reports::format_of_environment);
     let settings = Settings::from_environment(progress());
@@ -130,7 +143,9 @@ fn run(
             Some(reason) if !args.include_ignored => Outcome::Ignored { reason: reason.clone() },
             _ => runner.run(trial),
         };
-        let ended = ended(project, &runner, trial, outcome, begun.elapsed().as_secs_f64());
+        let seconds = begun.elapsed().as_secs_f64();
+        receipts.keep(&runner, trial, &outcome);
+        let ended = ended(project, &runner, trial, outcome, seconds);
         match &trial.ignored {
             Some(_) if !args.include_ignored => summary.add_above_tier(1),
             _ => summary.add(&trial.id, project.suite(trial).kind, &ended.outcome),
@@ -150,8 +165,9 @@ fn run(
         print_line(&muted.end());
         github::annotations(&all).iter().for_each(|line| print_line(line));
     }
+    let written = receipts.finish();
     let reports = run_reports::write(&args.reports, muted.is_some(), &all, &summary, &basis);
-    Ok((summary, reports))
+    Ok((summary, if written == Exit::Ok { reports } else { written }))
 }
 
 fn ended(

@@ -4,7 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CompareError, Rate, Rows, rows::argmax};
+use super::{
+    CompareError, Rate, RowMetrics, Rows,
+    rows::{argmax, best_two},
+};
 use crate::stats::{normal_cdf, poisson_binomial_tail};
 
 /// τ is this many standard deviations of a pair's difference.
@@ -123,26 +126,20 @@ pub fn judge_greedy(
     if let Some(forced) = forced {
         check_forced(reference, forced, tau)?;
     }
-    let judged = reference.len();
+    let mut choices = Vec::with_capacity(reference.len());
     let mut flips = Vec::new();
-    let mut odds = Vec::with_capacity(judged);
-    let (mut near, mut near_agreeing) = (0, 0);
-    let mut smallest_resolved: Option<f64> = None;
-    for row in 0..judged {
+    for row in 0..reference.len() {
         let (r, t) = (reference.row(row), test.row(row));
         let (best, second) = best_two(r);
-        let gap = difference(r, best, second);
-        let limit = tau.at(r[best as usize]);
-        odds.push(normal_cdf(-gap / (std::f64::consts::SQRT_2 * tau.sigma(r[best as usize]))));
         let ours = argmax(t);
-        let agree = ours == best;
-        let mut is_near = gap <= limit;
-        if agree {
-            smallest_resolved = Some(smallest_resolved.map_or(gap, |m| m.min(gap)));
-        } else {
+        let choice = Choice {
+            margin: difference(r, best, second),
+            logit: r[best as usize],
+            agrees: ours == best,
+        };
+        if !choice.agrees {
             let margin = difference(r, best, ours);
-            let hard = margin > limit;
-            is_near &= !hard;
+            let limit = tau.at(choice.logit);
             flips.push(Flip {
                 position: reference.position(row),
                 reference_id: best,
@@ -150,31 +147,95 @@ pub fn judge_greedy(
                 margin,
                 test_margin: difference(t, ours, best),
                 tau: limit,
-                hard,
+                hard: margin > limit,
                 reference_rank: rank(r, ours),
                 test_rank: rank(t, best),
             });
         }
-        if is_near {
-            near += 1;
-            near_agreeing += usize::from(agree);
+        choices.push(choice);
+    }
+    Ok(GreedyReport::of(&choices, flips, tau))
+}
+
+/// The reference's choice at one position.
+struct Choice {
+    /// Its logit less the second best's.
+    margin: f64,
+    logit: f32,
+    /// The test chooses the same.
+    agrees: bool,
+}
+
+impl GreedyReport {
+    /// Counts `choices`, of which those that do not agree are `flips`, in order.
+    fn of(choices: &[Choice], flips: Vec<Flip>, tau: &Tau) -> Self {
+        let judged = choices.len();
+        let mut odds = Vec::with_capacity(judged);
+        let (mut near, mut near_agreeing) = (0, 0);
+        let mut smallest_resolved: Option<f64> = None;
+        let mut hard = flips.iter().map(|flip| flip.hard);
+        for &Choice { margin, logit, agrees } in choices {
+            odds.push(normal_cdf(-margin / (std::f64::consts::SQRT_2 * tau.sigma(logit))));
+            let mut is_near = margin <= tau.at(logit);
+            if agrees {
+                smallest_resolved = Some(smallest_resolved.map_or(margin, |m| m.min(margin)));
+            } else {
+                is_near &= !hard.next().unwrap_or_default();
+            }
+            if is_near {
+                near += 1;
+                near_agreeing += usize::from(agrees);
+            }
+        }
+        let hard_flips = flips.iter().filter(|f| f.hard).count();
+        let tie_flips = flips.len() - hard_flips;
+        let flip_probability =
+            matches!(tau, Tau::Noise { .. }).then(|| poisson_binomial_tail(&odds, tie_flips));
+        Self {
+            judged,
+            matches: judged - flips.len(),
+            tie_flips,
+            hard_flips,
+            stable: Rate::new(judged - near - hard_flips, judged - near),
+            near_ties: Rate::new(near_agreeing, near),
+            smallest_resolved_margin: smallest_resolved,
+            flip_probability,
+            flips,
         }
     }
-    let hard_flips = flips.iter().filter(|f| f.hard).count();
-    let tie_flips = flips.len() - hard_flips;
-    let flip_probability =
-        matches!(tau, Tau::Noise { .. }).then(|| poisson_binomial_tail(&odds, tie_flips));
-    Ok(GreedyReport {
-        judged,
-        matches: judged - flips.len(),
-        tie_flips,
-        hard_flips,
-        stable: Rate::new(judged - near - hard_flips, judged - near),
-        near_ties: Rate::new(near_agreeing, near),
-        smallest_resolved_margin: smallest_resolved,
-        flip_probability,
-        flips,
-    })
+
+    /// The report that follows from the figures of rows and what was measured where choices differ:
+    /// of `flips` the margins and places are taken, everything else is computed anew.
+    ///
+    /// # Errors
+    /// In words, where rows and flips do not belong together.
+    pub(super) fn again(rows: &[RowMetrics], flips: &[Flip], tau: &Tau) -> Result<Self, String> {
+        let mut measured = flips.iter();
+        let (mut choices, mut again) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in rows {
+            let logit = row.reference_logit as f32;
+            let agrees = row.reference_top == row.test_top;
+            choices.push(Choice { margin: row.reference_margin, logit, agrees });
+            if agrees {
+                continue;
+            }
+            let position = row.position;
+            let flip = measured.next().filter(|flip| flip.position == position);
+            let flip = flip.ok_or_else(|| format!("the flip at position {position} is missing"))?;
+            let limit = tau.at(logit);
+            again.push(Flip {
+                reference_id: row.reference_top,
+                test_id: row.test_top,
+                tau: limit,
+                hard: flip.margin > limit,
+                ..flip.clone()
+            });
+        }
+        match measured.next() {
+            Some(more) => Err(format!("no choice differs at position {}", more.position)),
+            None => Ok(Self::of(&choices, again, tau)),
+        }
+    }
 }
 
 fn check_forced(reference: &Rows<'_>, forced: &[u32], tau: &Tau) -> Result<(), CompareError> {
@@ -206,18 +267,6 @@ fn difference(row: &[f32], a: u32, b: u32) -> f64 {
     f64::from(row[a as usize]) - f64::from(row[b as usize])
 }
 
-/// The best token and the runner-up; of equals the lowest id comes first.
-fn best_two(row: &[f32]) -> (u32, u32) {
-    let best = argmax(row) as usize;
-    let mut second = usize::from(best == 0);
-    for (id, value) in row.iter().enumerate() {
-        if id != best && *value > row[second] {
-            second = id;
-        }
-    }
-    (best as u32, second as u32)
-}
-
 /// Place of `id` in the row's order, from 1.
 fn rank(row: &[f32], id: u32) -> usize {
     let value = row[id as usize];
@@ -229,6 +278,8 @@ fn rank(row: &[f32], id: u32) -> usize {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreeRun {
+    /// What the test chose, one id a step.
+    pub ids: Vec<u32>,
     /// Steps compared.
     pub steps: usize,
     /// Steps before the first difference; all of them when there is none.
@@ -240,6 +291,8 @@ pub struct FreeRun {
     /// By how much the test's own logits prefer another token than the one it chose there, nats.
     /// Above `tau` the test does not choose what it computes.
     pub regret: f64,
+    /// The test's best logit at that step; 0 when there is no difference.
+    pub best_logit: f64,
     /// The tie limit at that step.
     pub tau: f64,
     /// The choice has the best logit exactly, but so has a lower id.
@@ -279,28 +332,77 @@ pub fn judge_free_run(
         let vocab_size = test.vocab_size();
         return Err(CompareError::Id { what: what(), index, id: *id, vocab_size });
     }
-    let steps = chosen.len();
-    let Some(step) = chosen.iter().zip(free).position(|(a, b)| a != b) else {
-        return Ok(FreeRun {
+    let first = chosen.iter().zip(free).position(|(a, b)| a != b).map(|step| {
+        let row = test.row(step);
+        let best = argmax(row);
+        Parting { best, logit: row[best as usize], regret: difference(row, best, free[step]) }
+    });
+    Ok(FreeRun::of(chosen, free, first, tau))
+}
+
+/// The test's logits at the first step where it goes another way.
+struct Parting {
+    /// Its best token there.
+    best: u32,
+    logit: f32,
+    /// By how much it is better than the token that was chosen.
+    regret: f64,
+}
+
+impl FreeRun {
+    fn of(chosen: &[u32], free: &[u32], first: Option<Parting>, tau: &Tau) -> Self {
+        let (steps, ids) = (chosen.len(), free.to_vec());
+        let step = chosen.iter().zip(free).position(|(a, b)| a != b);
+        let Some((step, parting)) = step.zip(first) else {
+            return Self {
+                ids,
+                steps,
+                equal_steps: steps,
+                test_id: None,
+                reference_id: None,
+                regret: 0.0,
+                best_logit: 0.0,
+                tau: 0.0,
+                tie_rule_broken: false,
+            };
+        };
+        let Parting { best, logit, regret } = parting;
+        Self {
             steps,
-            equal_steps: steps,
-            test_id: None,
-            reference_id: None,
-            regret: 0.0,
-            tau: 0.0,
-            tie_rule_broken: false,
-        });
-    };
-    let row = test.row(step);
-    let best = argmax(row);
-    let regret = difference(row, best, free[step]);
-    Ok(FreeRun {
-        steps,
-        equal_steps: step,
-        test_id: Some(free[step]),
-        reference_id: Some(chosen[step]),
-        regret,
-        tau: tau.at(row[best as usize]),
-        tie_rule_broken: free[step] != best && regret == 0.0,
-    })
+            equal_steps: step,
+            test_id: Some(free[step]),
+            reference_id: Some(chosen[step]),
+            regret,
+            best_logit: f64::from(logit),
+            tau: tau.at(logit),
+            tie_rule_broken: free[step] != best && regret == 0.0,
+            ids,
+        }
+    }
+
+    /// The comparison of this run's ids with `chosen`, computed anew; `rows` are those of the forced
+    /// steps, which say what the test prefers.
+    ///
+    /// # Errors
+    /// In words, where lengths do not fit.
+    pub(super) fn again(
+        &self,
+        chosen: &[u32],
+        rows: &[RowMetrics],
+        tau: &Tau,
+    ) -> Result<Self, String> {
+        let (free, regret) = (&self.ids, self.regret);
+        if free.len() != chosen.len() || rows.len() != chosen.len() {
+            return Err(format!(
+                "a free run of {} ids does not belong to {} chosen ids and {} rows",
+                free.len(),
+                chosen.len(),
+                rows.len()
+            ));
+        }
+        let step = chosen.iter().zip(free).position(|(a, b)| a != b);
+        let logit = self.best_logit as f32;
+        let first = step.map(|step| Parting { best: rows[step].test_top, logit, regret });
+        Ok(Self::of(chosen, free, first, tau))
+    }
 }

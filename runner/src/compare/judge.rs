@@ -121,7 +121,7 @@ fn check_ids(input: &ParityInput<'_>) -> Result<(), CompareError> {
     Ok(())
 }
 
-fn path_result(
+pub(super) fn path_result(
     path: Path,
     rows: Vec<RowMetrics>,
     greedy: GreedyReport,
@@ -131,7 +131,7 @@ fn path_result(
     Ok(PathResult { path, rows, summary, greedy })
 }
 
-fn tie_limit(tolerance: &Tolerance, noise: Option<&NoisePair>) -> Tau {
+pub(super) fn tie_limit(tolerance: &Tolerance, noise: Option<&NoisePair>) -> Tau {
     let ceiling = tau_max(tolerance);
     if !tolerance.contract().ties_are_noise() {
         return Tau::Fixed(ceiling);

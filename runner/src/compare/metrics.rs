@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompareError, Rows,
-    rows::{argmax, key_id, select_top},
+    rows::{argmax, best_two, key_id, select_top},
 };
 
 /// Tokens, best of the reference first, that the scale slope is fitted on.
@@ -81,6 +81,10 @@ pub struct RowMetrics {
     pub reference_top: u32,
     /// The test's best token.
     pub test_top: u32,
+    /// The reference's logit of its best token.
+    pub reference_logit: f64,
+    /// How far it lies above the second best: how sure the reference is, in nats.
+    pub reference_margin: f64,
     /// Jaccard index of the two sets of best 10 tokens.
     pub top10_overlap: f64,
     /// For the forced next token; none at the last position.
@@ -180,6 +184,8 @@ impl Scratch {
         self.order(r, t);
         let (slope, slope_error) = self.slope(r, t, &sums);
         let offset = ln_z_reference - ln_z_test;
+        let (reference_top, second) = best_two(r);
+        let reference_logit = f64::from(r[reference_top as usize]);
         let nll = place.target.map(|(id, text)| NllPair {
             reference: ln_z_reference - f64::from(r[id as usize]),
             test: ln_z_test - f64::from(t[id as usize]),
@@ -198,8 +204,10 @@ impl Scratch {
             kl,
             total_variation,
             max_ln_p_gap: self.max_ln_p_gap(r, t, offset),
-            reference_top: argmax(r),
+            reference_top,
             test_top: argmax(t),
+            reference_logit,
+            reference_margin: reference_logit - f64::from(r[second as usize]),
             top10_overlap: self.overlap(),
             nll,
         })
@@ -213,7 +221,8 @@ impl Scratch {
             let nll = softmax_terms(r, &mut self.p) - f64::from(r[id as usize]);
             NllPair { reference: nll, test: nll, text }
         });
-        let top = argmax(r);
+        let (top, second) = best_two(r);
+        let reference_logit = f64::from(r[top as usize]);
         Ok(RowMetrics {
             position: place.position(),
             bit_equal: true,
@@ -229,6 +238,8 @@ impl Scratch {
             max_ln_p_gap: 0.0,
             reference_top: top,
             test_top: top,
+            reference_logit,
+            reference_margin: reference_logit - f64::from(r[second as usize]),
             top10_overlap: 1.0,
             nll,
         })

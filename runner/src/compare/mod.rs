@@ -12,7 +12,9 @@ mod greedy;
 mod judge;
 mod metrics;
 mod noise;
+mod qualify;
 pub mod quantization;
+mod recompute;
 mod rows;
 mod summary;
 #[cfg(test)]
@@ -32,6 +34,8 @@ pub use greedy::{Flip, FreeRun, GreedyReport, Tau, judge_free_run, judge_greedy}
 pub use judge::{ParityInput, SelfInput, SelfRequirement, judge, judge_self};
 pub use metrics::{NllPair, RowMetrics, SLOPE_TOKENS, TOP_TOKENS, Targets, compare_rows};
 pub use noise::{NoisePair, NoiseProfile};
+pub use qualify::{ControlResult, GateScore, Qualification};
+pub use recompute::{MeasuredPath, Measurements};
 pub use rows::Rows;
 pub use summary::{Extreme, Rate, Summary, summarise};
 pub use tokens::{TokenComparison, TokenDifference, Tokenised, compare_tokens};

@@ -136,6 +136,18 @@ pub(super) fn argmax(row: &[f32]) -> u32 {
     best as u32
 }
 
+/// The best token and the runner-up; of equals the lowest id comes first.
+pub(super) fn best_two(row: &[f32]) -> (u32, u32) {
+    let best = argmax(row) as usize;
+    let mut second = usize::from(best == 0);
+    for (id, value) in row.iter().enumerate() {
+        if id != best && *value > row[second] {
+            second = id;
+        }
+    }
+    (best as u32, second as u32)
+}
+
 /// Sorts tokens by logit without comparing floats: a 64-bit key whose ascending order is descending
 /// logit, then ascending id.
 pub(super) fn descending_key(value: f32, id: usize) -> u64 {

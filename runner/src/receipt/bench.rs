@@ -1,17 +1,14 @@
 //! What the receipt of a benchmark holds, as it is written and read; computes nothing.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{CaseFacts, Kind, ModelFacts, Tool};
 use crate::backend::{Identity, KernelCalls, Output};
 use crate::machine::Machine;
 use crate::stats::Interval;
-
-/// Readers refuse another major version.
-pub const SCHEMA_VERSION: &str = "1.0.0";
 
 /// One run of a bench case against one reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,54 +42,6 @@ pub struct BenchReceipt {
     pub measured: Vec<Measured>,
     /// The worst verdict of the measures.
     pub verdict: Verdict,
-}
-
-/// What a receipt is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Two engines' speed at the same work.
-    Bench,
-}
-
-/// The program that measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tool {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// The commit that it was built from; none outside a git checkout.
-    pub commit: Option<String>,
-    /// Whether files that decide what it computes were not those of the commit.
-    pub dirty: Option<bool>,
-}
-
-/// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CaseFacts {
-    /// The trial's id without its tier, `bench::<suite>::<case>[::<variant>]`: what a baseline hangs on.
-    pub id: String,
-    /// SHA-256 of the suite file, lower-case hex.
-    pub suite_sha256: String,
-}
-
-/// What was computed with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelFacts {
-    /// Its id in `models.toml`.
-    pub id: String,
-    /// SHA-256 of the file, lower-case hex; it was verified before the run.
-    pub sha256: String,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// `general.architecture` of the file.
-    pub architecture: String,
-    /// How many tensors have each type.
-    pub tensor_types: BTreeMap<String, usize>,
 }
 
 /// Resident bytes of the engines' processes at their largest, loading included; none where the system

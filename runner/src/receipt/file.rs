@@ -5,11 +5,40 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::bench::{BenchReceipt, SCHEMA_VERSION};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::bench::BenchReceipt;
+use super::facts::SCHEMA_VERSION;
+use super::parity::ParityReceipt;
+use super::{canonical, layout};
 use crate::escape;
 
-/// The largest file that is read: raw times of the longest benchmark are far below it.
+/// The largest file that is read: raw data of the longest run are far below it.
 const MOST_BYTES: u64 = 64 << 20;
+/// The field that holds the digest of all others.
+pub(super) const DIGEST: &str = "digest";
+
+/// A receipt of any kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Receipt {
+    /// Of a benchmark.
+    Bench(Box<BenchReceipt>),
+    /// Of a comparison.
+    Parity(Box<ParityReceipt>),
+}
+
+/// A receipt as its file holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// What it says.
+    pub receipt: Receipt,
+    /// The digest that it carries; none in one that was written without.
+    pub digest: Option<String>,
+    /// Everything but the digest.
+    pub json: Value,
+}
 
 /// Why a receipt cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -26,14 +55,16 @@ pub enum ReceiptError {
     },
     /// It is no receipt of this program.
     #[error(
-        "{} is no receipt of a benchmark: {}\n  receipts are written by `parity bench --receipts DIR`; \
-         their form is docs/receipt.schema.json",
+        "{} is no receipt{of}: {}\n  receipts are written by `parity bench` and `parity run` with \
+         `--receipts DIR`; their form is docs/receipt.schema.json",
         escape::text(&path.display().to_string()),
         escape::text(why)
     )]
     Form {
         /// The file.
         path: PathBuf,
+        /// ` of a benchmark` where only such a one is asked for.
+        of: &'static str,
         /// What is wrong with it, with its place.
         why: String,
     },
@@ -48,51 +79,130 @@ pub fn file_name(id: &str, reference: &str) -> String {
     format!("{id}.{}.json", reference.chars().map(safe).collect::<String>())
 }
 
-/// Writes `receipt` into `folder`, which is made if it is not there, and gives the file's path. A file
-/// of that name is replaced at once, never half.
+/// Writes `receipt` into `folder` under its trial's name, and gives the file's path; see [`write_to`].
 ///
 /// # Errors
 /// [`ReceiptError::Io`].
 pub fn write(folder: &Path, receipt: &BenchReceipt) -> Result<PathBuf, ReceiptError> {
     let path = folder.join(file_name(&receipt.case.id, &receipt.reference.name));
-    let attempt = || -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut json = serde_json::to_vec_pretty(receipt)?;
-        json.push(b'\n');
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&json)?;
-        file.as_file().sync_all()?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    attempt().map_err(|why| ReceiptError::Io { verb: "write", path: path.clone(), why })?;
+    write_to(&path, receipt)?;
     Ok(path)
 }
 
-/// Reads a receipt.
+/// Writes the receipt of a comparison into `folder`, as [`write`].
 ///
 /// # Errors
-/// [`ReceiptError::Io`], and [`ReceiptError::Form`] for anything that is no receipt of this major
-/// version: an unknown field, a missing one, a wrong kind.
+/// [`ReceiptError::Io`].
+pub fn write_parity(folder: &Path, receipt: &ParityReceipt) -> Result<PathBuf, ReceiptError> {
+    let reference = receipt.against.as_deref().unwrap_or("none");
+    let path = folder.join(file_name(&receipt.case.id, reference));
+    write_to(&path, receipt)?;
+    Ok(path)
+}
+
+/// Writes `receipt` with its digest to `path`, whose folder is made if it is not there. A file of that
+/// name is replaced at once, never half: a reader sees the old one or the new one, also where this
+/// program is killed.
+///
+/// # Errors
+/// [`ReceiptError::Io`].
+pub fn write_to(path: &Path, receipt: &impl Serialize) -> Result<(), ReceiptError> {
+    let attempt = || -> io::Result<()> {
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(folder)?;
+        let json = with_digest(serde_json::to_value(receipt)?);
+        let mut file = temporary(folder)?;
+        file.write_all(layout::text(&json).as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    attempt().map_err(|why| ReceiptError::Io { verb: "write", path: path.to_owned(), why })
+}
+
+/// A file of `folder` without a name that readers know, with the rights that any new file has.
+fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// A receipt's JSON with the digest of the rest, in place of one that may be there.
+pub fn with_digest(mut json: Value) -> Value {
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove(DIGEST);
+    }
+    let digest = canonical::digest(&json);
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert(DIGEST.to_owned(), digest.into());
+    }
+    json
+}
+
+/// Reads the receipt of a benchmark.
+///
+/// # Errors
+/// [`ReceiptError::Io`], and [`ReceiptError::Form`] for anything that is no receipt of a benchmark of
+/// this major version: an unknown field, a missing one, a wrong kind.
 pub fn read(path: &Path) -> Result<BenchReceipt, ReceiptError> {
+    match read_any(path)?.receipt {
+        Receipt::Bench(receipt) => Ok(*receipt),
+        Receipt::Parity(_) => Err(ReceiptError::Form {
+            path: path.to_owned(),
+            of: " of a benchmark",
+            why: "its kind is 'parity'".to_owned(),
+        }),
+    }
+}
+
+/// Reads a receipt of any kind.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any(path: &Path) -> Result<Document, ReceiptError> {
     let io = |why| ReceiptError::Io { verb: "read", path: path.to_owned(), why };
-    let form = |why: String| ReceiptError::Form { path: path.to_owned(), why };
+    let form = |why: String| ReceiptError::Form { path: path.to_owned(), of: "", why };
     let bytes = fs::metadata(path).map_err(io)?.len();
     if bytes > MOST_BYTES {
         return Err(form(format!("it has {bytes} bytes, a receipt at most {MOST_BYTES}")));
     }
     let text = fs::read_to_string(path).map_err(io)?;
-    let document: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| form(error.to_string()))?;
-    let version = document["schema_version"].as_str().unwrap_or_default();
+    parse(&text).map_err(form)
+}
+
+/// The receipt in `text`.
+///
+/// # Errors
+/// In words, as [`read_any`].
+pub fn parse(text: &str) -> Result<Document, String> {
+    let mut json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let version = json["schema_version"].as_str().unwrap_or_default();
     let major = |version: &str| version.split('.').next().map(str::to_owned);
     if major(version) != major(SCHEMA_VERSION) {
-        return Err(form(format!(
+        return Err(format!(
             "its schema_version is '{version}', this program reads {SCHEMA_VERSION} and later ones of \
              the same major version"
-        )));
+        ));
     }
-    serde_json::from_str(&text).map_err(|error| form(error.to_string()))
+    let digest = match json.as_object_mut().and_then(|fields| fields.remove(DIGEST)) {
+        None => None,
+        Some(Value::String(digest)) => Some(digest),
+        Some(_) => return Err("`digest`: it is no text".to_owned()),
+    };
+    let receipt = match json["kind"].as_str() {
+        Some("bench") => Receipt::Bench(Box::new(typed(&json)?)),
+        Some("parity") => Receipt::Parity(Box::new(typed(&json)?)),
+        _ => return Err(format!("its kind is {}, not 'bench' or 'parity'", json["kind"])),
+    };
+    Ok(Document { receipt, digest, json })
+}
+
+fn typed<T: DeserializeOwned>(json: &Value) -> Result<T, String> {
+    serde_json::from_value(json.clone()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -107,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_and_no_json_are_refused_with_their_reason() {
+    fn another_version_another_kind_and_no_json_are_refused_with_their_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         fs::write(&path, r#"{"schema_version": "2.0.0"}"#).unwrap();
@@ -115,8 +225,25 @@ mod tests {
         assert!(text.contains("its schema_version is '2.0.0', this program reads 1.0.0"), "{text}");
         fs::write(&path, "{").unwrap();
         let text = read(&path).unwrap_err().to_string();
-        assert!(text.contains("a.json is no receipt of a benchmark: EOF while parsing"), "{text}");
+        assert!(text.contains("a.json is no receipt: EOF while parsing"), "{text}");
+        fs::write(&path, r#"{"schema_version": "1.0.0", "kind": "poem"}"#).unwrap();
+        let text = read_any(&path).unwrap_err().to_string();
+        assert!(text.contains("its kind is \"poem\", not 'bench' or 'parity'"), "{text}");
         let text = read(&folder.path().join("b.json")).unwrap_err().to_string();
         assert!(text.starts_with("cannot read the receipt "), "{text}");
+    }
+
+    #[test]
+    fn a_receipt_that_cannot_be_written_leaves_the_old_one_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_to(&path, &serde_json::json!({"a": 1})).unwrap();
+        let old = fs::read_to_string(&path).unwrap();
+        // A key that is no text has no JSON.
+        let unwritable = std::collections::BTreeMap::from([(vec![1], 2)]);
+        let text = write_to(&path, &unwritable).unwrap_err().to_string();
+        assert!(text.starts_with("cannot write the receipt ") && text.contains("key"), "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), old);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -121,7 +121,9 @@ pub fn compare(
             other => Cell::NotByReference(of_reference(&words(other), path)),
         };
     }
-    match parity::run(engines, program, model, None, &check(program.name, tensor_type), &variant) {
+    let check = check(program.name, tensor_type);
+    let compared = parity::run(engines, program, model, None, &check, &variant);
+    match compared.map(|compared| compared.outcome) {
         Ok(Outcome::Passed { verdict, .. }) => {
             let paths = verdict.map(|verdict| verdict.paths).unwrap_or_default();
             Cell::Match(paths.iter().map(|path| path.summary.mean_kl).fold(0.0, f64::max))

@@ -75,6 +75,11 @@ impl Engines {
         self.references.values().map(|reference| reference.worker.identity())
     }
 
+    /// Identity of the reference `name`, if it was started.
+    pub(super) fn reference(&self, name: &str) -> Option<&Identity> {
+        self.references.get(name).map(|reference| reference.worker.identity())
+    }
+
     /// Process id of a started reference: how tests kill it in the middle of a case.
     pub fn process_id(&self, name: &str) -> Option<u32> {
         self.references.get(name).and_then(|reference| reference.worker.process_id())

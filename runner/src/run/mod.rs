@@ -2,6 +2,7 @@
 
 pub mod coverage;
 mod engines;
+mod evidence;
 mod metamorphic;
 mod outcome;
 mod parity;

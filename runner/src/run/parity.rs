@@ -7,15 +7,22 @@ use std::thread;
 use std::time::Duration;
 
 use super::engines::{Engines, ModelFile, options, readable_by_references, roomy_request};
+use super::evidence::Evidence;
 use super::outcome::{Obstacle, Outcome, Result};
 use super::references::ReferenceProgram;
 use super::tolerance::tolerance;
 use crate::backend::{
-    Backend, BackendError, Feed, Generation, Logits, ModelFacts, TokenizeOptions,
+    Backend, BackendError, Feed, Generation, KernelCalls, Logits, ModelFacts, TokenizeOptions,
 };
 use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge};
 use crate::suite::Variant;
 use crate::suite::case::{Parity, Prompt};
+
+/// How a parity case ended, and what that rests on.
+pub(super) struct Compared {
+    pub(super) outcome: Outcome,
+    pub(super) evidence: Evidence,
+}
 
 /// Runs one variant of a parity case.
 pub(super) fn run(
@@ -25,7 +32,7 @@ pub(super) fn run(
     timeout: Option<Duration>,
     parity: &Parity,
     variant: &Variant,
-) -> Result<Outcome> {
+) -> Result<Compared> {
     let tolerance = tolerance(&parity.tolerance, parity.greedy)
         .map_err(|error| Obstacle::Error(error.to_string()))?;
     readable_by_references(model)?;
@@ -40,6 +47,7 @@ pub(super) fn run(
     };
     let request = roomy_request(model, variant, prompt.len() + parity.steps, &facts)?;
     let (subject, reference, _) = engines.open_pair(against, &request, timeout)?;
+    let before = subject.kernels();
     let outputs = outputs(subject, reference, prompt, parity.steps)?;
     let input = ParityInput {
         vocab_size: facts.vocab_size,
@@ -55,10 +63,16 @@ pub(super) fn run(
     };
     let verdict =
         judge(&input, &tolerance).unwrap_or_else(|error| Verdict::error(&error, &tolerance));
-    let mut all = outputs.ids.clone();
-    all.extend(outputs.reference.ids.last());
+    let kernels = KernelCalls::since(subject.kernels(), &before);
+    let mut ids = outputs.ids.clone();
+    ids.extend(outputs.reference.ids.last());
+    let texts = ids.iter().map(|&id| piece(subject, id)).collect();
     let subject = RefCell::new(subject);
-    Ok(Outcome::of_verdict(verdict, &all, &|id| piece(&mut **subject.borrow_mut(), id)))
+    let outcome =
+        Outcome::of_verdict(verdict.clone(), &ids, &|id| piece(&mut **subject.borrow_mut(), id));
+    let vocab_size = facts.vocab_size;
+    let evidence = Evidence { verdict, vocab_size, ids, texts, kernels, qualification: None };
+    Ok(Compared { outcome, evidence })
 }
 
 /// An id's text, escaped; an id without one is shown as such.

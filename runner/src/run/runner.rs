@@ -6,17 +6,21 @@ use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use bitnet_engine::load_error;
 use bitnet_engine::model::ModelError;
 
 use super::engines::{Engines, ModelFile};
+use super::evidence::{Ended, Evidence};
 use super::outcome::{Cause, Obstacle, Outcome, Result};
 use super::references::reference_of;
+use super::tolerance::tolerance;
 use super::{Project, metamorphic, parity, quantization, reject, tokenizer};
 use crate::backend::matrix::OwnMatrices;
 use crate::escape;
 use crate::models::{LockedModel, Progress, Store, StoreError};
+use crate::receipt::ParityReceipt;
 use crate::suite::case::KnownFailure;
 use crate::suite::{Check, Trial};
 
@@ -45,6 +49,10 @@ pub struct Runner {
     store: std::result::Result<Store, StoreError>,
     models: BTreeMap<String, String>,
     paths: BTreeMap<String, std::result::Result<PathBuf, String>>,
+    /// Of the last trial.
+    evidence: Option<Evidence>,
+    began: SystemTime,
+    seconds: f64,
     /// The engines; tests reach in to break them.
     pub engines: Engines,
 }
@@ -54,7 +62,8 @@ impl Runner {
     pub fn new(project: Arc<Project>, engines: Engines, settings: Settings) -> Self {
         let store = Store::from_environment(&project.root);
         let (models, paths) = (BTreeMap::new(), BTreeMap::new());
-        Self { project, settings, store, models, paths, engines }
+        let (evidence, began, seconds) = (None, SystemTime::now(), 0.0);
+        Self { project, settings, store, models, paths, evidence, began, seconds, engines }
     }
 
     /// Models that trials have used so far, verified, with their sha256.
@@ -68,6 +77,8 @@ impl Runner {
     pub fn run(&mut self, trial: &Trial) -> Outcome {
         let project = Arc::clone(&self.project);
         let case = project.case(trial);
+        (self.evidence, self.began) = (None, SystemTime::now());
+        let start = Instant::now();
         let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(trial)));
         let outcome = match attempt {
             Ok(Ok(outcome)) => outcome,
@@ -103,10 +114,38 @@ impl Runner {
                 Outcome::failed(Cause::Engine, format!("ERROR: panic: {}", message(&*panic)))
             }
         };
+        self.seconds = start.elapsed().as_secs_f64();
         match &case.known_failure {
             Some(known) => expect_failure(known, outcome),
             None => outcome,
         }
+    }
+
+    /// The receipt of the trial that ran last, which ended with `outcome`; none where it compared no
+    /// engines, and where it was not run at all.
+    pub fn receipt(&self, trial: &Trial, outcome: &Outcome) -> Option<ParityReceipt> {
+        let project = &*self.project;
+        let case = project.case(trial);
+        let (Check::Parity(check), false) =
+            (&case.check, matches!(outcome, Outcome::Ignored { .. }))
+        else {
+            return None;
+        };
+        let tolerance = tolerance(&check.tolerance, check.greedy).ok()?;
+        let reference = trial.reference.as_deref().and_then(|name| self.engines.reference(name));
+        let path = case.model.as_deref().and_then(|id| self.paths.get(id));
+        let ended = Ended {
+            project,
+            trial,
+            outcome,
+            evidence: self.evidence.as_ref(),
+            subject: self.engines.subject.identity().clone(),
+            reference: reference.cloned(),
+            model: path.and_then(|path| path.as_deref().ok()),
+            begun: self.began,
+            seconds: self.seconds,
+        };
+        Some(ended.receipt(check, tolerance))
     }
 
     /// What a failure says last: where the case stands and how to run it alone.
@@ -160,7 +199,10 @@ impl Runner {
                 let (against, locked) = (reference_of(case, trial)?, locked()?);
                 let path = self.resolve(locked)?;
                 let model = ModelFile::of(locked, &path);
-                parity::run(&mut self.engines, against, model, case.timeout, check, variant)?
+                let engines = &mut self.engines;
+                let compared = parity::run(engines, against, model, case.timeout, check, variant)?;
+                self.evidence = Some(compared.evidence);
+                compared.outcome
             }
             Check::Tokenizer(check) => {
                 let (against, locked) = (reference_of(case, trial)?, locked()?);
