@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bitnet_runner::cmd::{baselines, bench, documents, fetch, models, new, run, schema, worker};
+use bitnet_runner::cmd::{
+    baselines, bench, documents, fetch, models, new, report, run, schema, worker,
+};
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
 use bitnet_runner::run::Project;
@@ -48,6 +50,8 @@ enum Command {
     /// `baselines check` by its old name
     #[command(hide = true)]
     CheckPerf(baselines::CheckArgs),
+    /// Make one HTML page of receipts, or join the receipts of several shards
+    Report(report::ReportArgs),
     /// Print the JSON schema of suite files
     Schema,
     /// Serve the engine on standard input and output, as docs/worker-protocol.md says
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
     );
     let exit = match (&cli.command, root) {
         (Command::Schema, _) => schema::execute(),
+        (Command::Report(args), _) => report::execute(args),
         (Command::Worker, _) => worker::execute(),
         (Command::Completions(args), _) => documents::completions(Cli::command(), args),
         (Command::Man(args), _) => documents::man(Cli::command(), args),

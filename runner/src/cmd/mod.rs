@@ -9,6 +9,7 @@ mod manifest;
 mod matrix;
 pub mod models;
 pub mod new;
+pub mod report;
 pub mod run;
 mod run_receipts;
 mod run_reports;

@@ -3,6 +3,7 @@
 pub mod bench;
 mod ended;
 pub mod github;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;

@@ -1,8 +1,12 @@
-//! Reports of runs: JUnit, Markdown, GitHub's annotations and step summary, JSON lines; and `parity new`.
-//! Its projects need no model and no reference: matrices there and back.
+//! Reports of runs: JUnit, Markdown, GitHub's annotations and step summary, JSON lines; pages of receipts;
+//! and `parity new`. Its projects need no model and no reference: matrices there and back.
 
+mod html;
+mod merge;
 mod new_case;
 mod program;
+#[path = "../baselines/receipts.rs"]
+mod receipts;
 
 use std::fs;
 

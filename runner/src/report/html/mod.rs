@@ -1,0 +1,118 @@
+//! Receipts as one HTML file that needs nothing from elsewhere. It reads no file and computes no verdict:
+//! what it shows stands in the receipts.
+
+mod bench;
+mod chart;
+mod page;
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use crate::backend::Identity;
+use crate::escape;
+use crate::machine::Machine;
+use crate::receipt::BenchReceipt;
+use page::Mood;
+
+/// Cases without a finding that get charts all the same, the worst first: a page of thousands must still
+/// open.
+const MOST_DETAILED: usize = 300;
+
+/// What a page is made of.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// Of the page.
+    pub title: String,
+    /// Receipts of benchmarks, in any order.
+    pub bench: Vec<BenchReceipt>,
+    /// Bytes a second that the machine's memory gives, where they were measured.
+    pub bandwidth: Option<f64>,
+}
+
+/// The page. Of receipts of the same case, reference and machine the newest is shown and the others are
+/// its history.
+pub fn document(input: &Input) -> String {
+    let mut fingerprints = Fingerprints::default();
+    let mut groups: BTreeMap<(&str, &str, usize), Vec<&BenchReceipt>> = BTreeMap::new();
+    for receipt in &input.bench {
+        let machine = fingerprints.number(&receipt.machine);
+        let key = (&*receipt.case.id, &*receipt.reference.name, machine);
+        groups.entry(key).or_default().push(receipt);
+    }
+    let mut groups: Vec<Vec<&BenchReceipt>> = groups.into_values().collect();
+    groups.iter_mut().for_each(|group| group.sort_by(|a, b| a.time.cmp(&b.time)));
+    let detailed = detailed(&groups, |group| {
+        let newest = group.last()?;
+        let nearest = newest.measured.iter().map(|m| m.metrics.speed_ratio / m.limit);
+        Some((bench::mood(newest.verdict.word), nearest.fold(f64::INFINITY, f64::min)))
+    });
+    let entries = groups.iter().zip(detailed);
+    let entries =
+        entries.filter_map(|(group, detailed)| bench::entry(group, detailed, input.bandwidth));
+    let times = || input.bench.iter().map(|receipt| receipt.time.as_str());
+    let mut basis = vec![format!("{} receipts", input.bench.len())];
+    if let (Some(first), Some(last)) = (times().min(), times().max()) {
+        basis.push(escape::text(&format!("from {first} to {last}")));
+    }
+    basis.extend(fingerprints.names());
+    let frame = page::Frame { title: escape::text(&input.title), basis };
+    page::document(&frame, entries.collect())
+}
+
+/// Which of `items` get charts: all that need a look, and of the others those with the smallest figure.
+fn detailed<T>(items: &[T], of: impl Fn(&T) -> Option<(Mood, f64)>) -> Vec<bool> {
+    let judged: Vec<Option<(Mood, f64)>> = items.iter().map(of).collect();
+    let mut good: Vec<(f64, usize)> = judged
+        .iter()
+        .enumerate()
+        .filter_map(|(index, judged)| match judged {
+            Some((Mood::Good, figure)) => Some((*figure, index)),
+            _ => None,
+        })
+        .collect();
+    good.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut detailed: Vec<bool> =
+        judged.iter().map(|judged| judged.is_none_or(|(mood, _)| mood != Mood::Good)).collect();
+    good.iter().take(MOST_DETAILED).for_each(|(_, index)| detailed[*index] = true);
+    detailed
+}
+
+/// Machines, told apart by their hard keys.
+#[derive(Default)]
+struct Fingerprints<'a>(Vec<(&'a Machine, String)>);
+
+impl<'a> Fingerprints<'a> {
+    fn number(&mut self, machine: &'a Machine) -> usize {
+        let known = self.0.iter().position(|(known, _)| known.hard == machine.hard);
+        known.unwrap_or_else(|| {
+            self.0.push((machine, machine.fingerprint()));
+            self.0.len() - 1
+        })
+    }
+
+    fn names(self) -> impl Iterator<Item = String> {
+        self.0.into_iter().map(|(_, name)| format!("machine {}", escape::text(&name)))
+    }
+}
+
+/// What stands where charts are left out.
+fn undetailed() -> Markup {
+    html! {
+        p.faint {
+            "Distributions are drawn of the cases that need a look and of the " (MOST_DETAILED)
+            " that are nearest to their limit; name fewer receipts to see this one's."
+        }
+    }
+}
+
+/// An engine in a line.
+fn identity(identity: &Identity) -> String {
+    let Identity { name, version, source, build } = identity;
+    escape::text(&format!("{name} {version} ({source}), {build}"))
+}
+
+/// A digest.
+fn sha256(digest: &str) -> Markup {
+    html! { code { (escape::text(digest)) } }
+}

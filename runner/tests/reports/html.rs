@@ -1,0 +1,104 @@
+//! `parity report` on receipts of benchmarks: the page stands alone, says what the receipts say, and is
+//! made of ten thousand of them as well.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use bitnet_runner::exit::Exit;
+use bitnet_runner::receipt::{BenchReceipt, Word};
+
+use crate::program::{Project, project, says};
+use crate::receipts::{receipt, three, write};
+
+fn page(project: &Project, args: &[&str]) -> String {
+    let mut all = vec!["report", "--out", "page.html"];
+    all.extend(args);
+    let ended = project.call(&all).with(Exit::Ok);
+    assert_eq!((&*ended.out, &*ended.err), ("page.html\n", ""));
+    fs::read_to_string(project.path("page.html")).expect("the page")
+}
+
+fn failing() -> BenchReceipt {
+    let mut slow = receipt(0.5, 9);
+    slow.case.id = "bench::speed::slow".into();
+    slow.verdict.word = Word::Fail;
+    slow.measured[0].verdict.word = Word::Fail;
+    slow.measured[0].verdict.reasons = vec!["half as fast\u{1b}[2J <img src=x>".into()];
+    slow
+}
+
+#[test]
+fn a_page_stands_alone_and_opens_with_the_failure() {
+    let project = project(&[]);
+    let mut all = three(1.2, 1);
+    all.push(failing());
+    write(&project.path("r"), &all);
+    let page = page(&project, &["r", "--bandwidth", "20"]);
+    let (bad, good) =
+        (page.find("bench::speed::slow").unwrap(), page.find(">bench::speed::small<"));
+    assert!(bad < good.unwrap(), "the failure first");
+    says(
+        &page,
+        &[
+            "half as fast\\u{1b}[2J &lt;img src=x&gt;",
+            "tg4: ratio over 3 receipts",
+            "tg4: time of a token",
+            "Roofline",
+            "4 receipts",
+            "from 2026-01-01T00:00:00Z to 2026-01-09T00:00:00Z",
+            "default-src 'none'; style-src 'sha256-",
+        ],
+    );
+    for elsewhere in ["http:", "https:", " src=", "@import", "url(", "style=\""] {
+        let found = page.replace("&lt;img src=x&gt;", "").contains(elsewhere);
+        assert!(!found, "`{elsewhere}` would need the policy's leave");
+    }
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    assert!(!page.contains("NaN"), "a place that is no number");
+}
+
+#[test]
+fn what_is_no_receipt_is_named_and_nothing_is_written() {
+    let project = project(&[]);
+    write(&project.path("r"), &three(1.0, 1));
+    fs::write(project.path("r/other.json"), "{}").expect("a file");
+    let ended = project.call(&["report", "r"]).with(Exit::Usage);
+    says(
+        &ended.err,
+        &["r/other.json is no receipt", "1 of 4 files are no receipts; nothing was written"],
+    );
+    assert!(!project.path("report.html").exists());
+    fs::create_dir(project.path("empty")).expect("a folder");
+    let ended = project.call(&["report", "empty"]).with(Exit::NothingSelected);
+    says(&ended.err, &["error: no receipt in empty"]);
+    project.call(&["report", "nowhere"]).with(Exit::Environment);
+}
+
+#[test]
+fn ten_thousand_receipts_are_one_page() {
+    let project = project(&[]);
+    let folder = project.path("many");
+    fs::create_dir(&folder).expect("a folder");
+    let one = receipt(1.1, 1);
+    for index in 0..10_000 {
+        let mut receipt = one.clone();
+        receipt.case.id = format!("bench::many-{}::case-{index}", index % 40);
+        let json = serde_json::to_string(&receipt).expect("JSON");
+        fs::write(folder.join(format!("{index}.json")), json).expect("room");
+    }
+    let begun = Instant::now();
+    let page = page(&project, &["many"]);
+    println!(
+        "10 000 receipts ({:.0} MB) to a page of {:.0} MB in {:.2} s",
+        size(&folder) as f64 / 1e6,
+        page.len() as f64 / 1e6,
+        begun.elapsed().as_secs_f64()
+    );
+    assert_eq!(page.matches("<details class=\"case ").count(), 10_000);
+}
+
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).expect("the folder");
+    entries.map(|entry| entry.and_then(|e| e.metadata()).expect("a file").len()).sum()
+}
