@@ -14,7 +14,7 @@ use clap::Args;
 use super::run_reports::save;
 use crate::escape;
 use crate::exit::Exit;
-use crate::receipt::{self, BenchReceipt, ReceiptError};
+use crate::receipt::{self, Receipt, ReceiptError};
 use crate::report::{html, print_line};
 
 /// The page's file where none is named.
@@ -80,11 +80,17 @@ pub fn execute(args: &ReportArgs) -> Exit {
             return Exit::Ok;
         }
     }
-    let input = html::Input {
+    let mut input = html::Input {
         title: args.title.clone(),
-        bench: receipts,
         bandwidth: args.bandwidth.map(|gigabytes| gigabytes * 1e9),
+        ..html::Input::default()
     };
+    for receipt in receipts {
+        match receipt {
+            Receipt::Bench(receipt) => input.bench.push(*receipt),
+            Receipt::Parity(receipt) => input.parity.push(*receipt),
+        }
+    }
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(PAGE));
     if let Err(error) = save(&out, &html::document(&input)) {
         eprintln!("error: cannot write '{}': {error}; name another file with --out", shown(&out));
@@ -135,13 +141,13 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
 }
 
 /// All receipts, in the order of `files`, read by as many threads as there are processors.
-fn read_all(files: &[PathBuf]) -> Result<Vec<BenchReceipt>, Vec<ReceiptError>> {
+fn read_all(files: &[PathBuf]) -> Result<Vec<Receipt>, Vec<ReceiptError>> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let share = files.len().div_ceil(threads).max(1);
-    let read = |part: &[PathBuf]| -> Vec<Result<BenchReceipt, ReceiptError>> {
-        part.iter().map(|path| receipt::read(path)).collect()
+    let read = |part: &[PathBuf]| -> Vec<Result<Receipt, ReceiptError>> {
+        part.iter().map(|path| receipt::read_unverified(path)).collect()
     };
-    let results: Vec<Result<BenchReceipt, ReceiptError>> = thread::scope(|scope| {
+    let results: Vec<Result<Receipt, ReceiptError>> = thread::scope(|scope| {
         let parts: Vec<_> =
             files.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
         let joined = parts

@@ -8,6 +8,7 @@ mod bench;
 mod canonical;
 mod columns;
 pub mod derive;
+mod direct;
 mod facts;
 mod file;
 mod layout;
@@ -24,8 +25,8 @@ pub use bench::{
 pub use columns::Columns;
 pub use facts::{CaseFacts, Kind, ModelFacts, SCHEMA_VERSION, Tool};
 pub use file::{
-    Document, Receipt, ReceiptError, file_name, parse, read, read_any, with_digest, write,
-    write_parity, write_to,
+    Document, Receipt, ReceiptError, file_name, parse, read, read_any, read_unverified,
+    with_digest, write, write_parity, write_to,
 };
 pub use parity::{
     ParityReceipt, ParityVerdict, PromptFacts, PromptForm, Raw, RawFlip, RawFreeRun, RawPath,

@@ -1,4 +1,4 @@
-//! `parity report` on receipts of benchmarks: the page stands alone, says what the receipts say, and is
+//! `parity report`: the page stands alone, says what the receipts say, and is
 //! made of ten thousand of them as well.
 
 use std::fs;
@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use bitnet_runner::exit::Exit;
-use bitnet_runner::receipt::{BenchReceipt, Word};
+use bitnet_runner::receipt::{BenchReceipt, Word, write_parity};
 
+use crate::comparisons::comparison;
 use crate::program::{Project, project, says};
 use crate::receipts::{receipt, three, write};
 
@@ -75,16 +76,60 @@ fn what_is_no_receipt_is_named_and_nothing_is_written() {
     project.call(&["report", "nowhere"]).with(Exit::Environment);
 }
 
+/// Everything that looks like markup, a command or hidden text in what an engine said.
+const HOSTILE: &str = "</code><script>alert(1)</script>\u{1b}]0;x\u{7}\u{202e}";
+
+#[test]
+fn a_divergence_shows_its_rule_its_place_in_context_and_its_charts() {
+    let project = project(&[]);
+    let bad = comparison("prose::bad", 1.5, HOSTILE);
+    let finding = bad.verdict.findings.first().expect("a rule that is not kept");
+    let position = finding.position.expect("its place");
+    for receipt in
+        [&bad, &comparison("prose::near", 1e-4, " a"), &comparison("prose::same", 0.0, "b")]
+    {
+        write_parity(&project.path("r"), receipt).expect("written");
+    }
+    write(&project.path("r"), &three(1.2, 1)[..1]);
+    let page = page(&project, &["r"]);
+    let rule = finding.rule.replace("<", "&lt;").replace(">", "&gt;");
+    says(
+        &page,
+        &[
+            "1 DIVERGED",
+            "1 EXACT",
+            &rule,
+            &format!("first bad position <b>{position}</b>"),
+            &format!("<small>{position} · "),
+            "&lt;/code&gt;&lt;script&gt;alert(1)&lt;/script&gt;\\u{1b}]0;x\\u{7}\\u{202e}",
+            "prefill: distance by position",
+            "decode: margin of the reference's choice, ",
+            "prefill: all 27 rows equal to the bit",
+            "class=\"dot bad-mark\"",
+            "4 receipts",
+        ],
+    );
+    assert_eq!(page.matches("<script>").count(), 1, "the page's own");
+    let case = page.split("<details class=\"case bad\"").nth(1).expect("the failure");
+    let (why, chart) = (case.find("class=\"why\""), case.find("<svg"));
+    assert!(why.is_some() && why < chart, "the cause before the charts");
+    assert!(case.find("class=\"context\"") < chart, "and its place");
+    assert!(!page.contains("NaN"), "a place that is no number");
+}
+
 #[test]
 fn ten_thousand_receipts_are_one_page() {
     let project = project(&[]);
     let folder = project.path("many");
     fs::create_dir(&folder).expect("a folder");
-    let one = receipt(1.1, 1);
+    // Every fourth one deserves a look, and has charts.
+    let kinds = [0.0, 1e-5, 1e-4, 1.5].map(|noise| {
+        let receipt = comparison("many::case", noise, " word");
+        serde_json::to_string(&receipt).expect("JSON")
+    });
     for index in 0..10_000 {
-        let mut receipt = one.clone();
-        receipt.case.id = format!("bench::many-{}::case-{index}", index % 40);
-        let json = serde_json::to_string(&receipt).expect("JSON");
+        let id = format!("parity::many-{}::case-{index}", index % 40);
+        let json = kinds[index % 4].replace("parity::many::case", &id);
         fs::write(folder.join(format!("{index}.json")), json).expect("room");
     }
     let begun = Instant::now();

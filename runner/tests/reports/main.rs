@@ -1,6 +1,7 @@
 //! Reports of runs: JUnit, Markdown, GitHub's annotations and step summary, JSON lines; pages of receipts;
 //! and `parity new`. Its projects need no model and no reference: matrices there and back.
 
+mod comparisons;
 mod html;
 mod merge;
 mod new_case;

@@ -31,6 +31,19 @@ impl Scale {
         Self { low, high, log: false }
     }
 
+    /// Whole powers of ten around the positive ones of `values`; 0 lies at the lower end.
+    pub fn powers(values: impl Iterator<Item = f64>) -> Self {
+        let positive = values.filter(|value| *value > 0.0 && value.is_finite());
+        let bounds = positive.fold(None, |bounds: Option<(f64, f64)>, value| {
+            let (low, high) = bounds.unwrap_or((value, value));
+            Some((low.min(value), high.max(value)))
+        });
+        let (low, high) = bounds.unwrap_or((1e-12, 1.0));
+        let (low, high) = (low.log10().floor(), high.log10().ceil());
+        let high = if high > low { high } else { low + 1.0 };
+        Self { low: 10f64.powf(low), high: 10f64.powf(high), log: true }
+    }
+
     /// The ratio scale from `low` to `high`, both positive.
     pub fn ratio(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low * 2.0 };
@@ -91,6 +104,8 @@ pub struct Dot {
 pub enum Rule {
     /// At this height.
     Across(f64, &'static str, String),
+    /// At this x.
+    Upright(f64, &'static str, String),
 }
 
 /// Lines, dots and rules over two axes.
@@ -158,6 +173,10 @@ impl Chart<'_> {
             Rule::Across(y, class, name) => {
                 let y = self.place((self.x.low, *y)).1;
                 (class, name, (LEFT, y), (RIGHT, y))
+            }
+            Rule::Upright(x, class, name) => {
+                let x = self.place((*x, self.y.low)).0;
+                (class, name, (x, TOP), (x, BOTTOM))
             }
         };
         html! {
@@ -364,10 +383,11 @@ mod tests {
 
     #[test]
     fn scales_hold_all_values_and_put_zero_at_the_end() {
-        let scale = Scale::ratio(1e-9, 1e-2);
+        let scale = Scale::powers([3e-9, 0.0, 2e-3].into_iter());
         assert_eq!((scale.part(0.0), scale.part(1e-9), scale.part(1e-2)), (0.0, 0.0, 1.0));
         assert!((scale.part(10f64.powf(-5.5)) - 0.5).abs() < 1e-9);
-        assert_eq!(scale.part(f64::INFINITY), 1.0);
+        let none = Scale::powers(std::iter::empty());
+        assert_eq!((none.part(0.0), none.part(f64::INFINITY)), (0.0, 1.0));
     }
 
     #[test]
@@ -385,7 +405,7 @@ mod tests {
             Scale::linear(0.0, 1.0),
             Scale::linear(0.0, 1865.0),
             Scale::ratio(0.83, 1.4),
-            Scale::ratio(1e-16, 1.0),
+            Scale::powers([1e-16, 1.0].into_iter()),
         ] {
             let ticks = scale.ticks();
             assert!((2..=8).contains(&ticks.len()), "{scale:?}: {ticks:?}");

@@ -4,6 +4,7 @@
 mod bench;
 mod chart;
 mod page;
+mod parity;
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,8 @@ use maud::{Markup, html};
 use crate::backend::Identity;
 use crate::escape;
 use crate::machine::Machine;
-use crate::receipt::BenchReceipt;
-use page::Mood;
+use crate::receipt::{BenchReceipt, ParityReceipt};
+use page::{Entry, Mood};
 
 /// Cases without a finding that get charts all the same, the worst first: a page of thousands must still
 /// open.
@@ -26,17 +27,57 @@ pub struct Input {
     pub title: String,
     /// Receipts of benchmarks, in any order.
     pub bench: Vec<BenchReceipt>,
+    /// Receipts of comparisons, in any order.
+    pub parity: Vec<ParityReceipt>,
     /// Bytes a second that the machine's memory gives, where they were measured.
     pub bandwidth: Option<f64>,
 }
 
-/// The page. Of receipts of the same case, reference and machine the newest is shown and the others are
-/// its history.
+/// The page. Of receipts of the same case and reference (and, of benchmarks, machine) the newest is shown
+/// and the others are its history.
 pub fn document(input: &Input) -> String {
-    let mut fingerprints = Fingerprints::default();
+    let mut machines = Machines::default();
+    for receipt in &input.parity {
+        machines.number(&receipt.machine);
+    }
+    let mut entries = comparisons(&input.parity);
+    entries.extend(benchmarks(&input.bench, input.bandwidth, &mut machines));
+    let times = || {
+        let parity = input.parity.iter().map(|receipt| receipt.time.as_str());
+        parity.chain(input.bench.iter().map(|receipt| receipt.time.as_str()))
+    };
+    let mut basis = vec![format!("{} receipts", input.parity.len() + input.bench.len())];
+    if let (Some(first), Some(last)) = (times().min(), times().max()) {
+        basis.push(escape::text(&format!("from {first} to {last}")));
+    }
+    basis.extend(machines.names());
+    page::document(&page::Frame { title: escape::text(&input.title), basis }, entries)
+}
+
+fn comparisons(receipts: &[ParityReceipt]) -> Vec<Entry> {
+    let mut groups: BTreeMap<(&str, Option<&str>), Vec<&ParityReceipt>> = BTreeMap::new();
+    for receipt in receipts {
+        groups.entry((&receipt.case.id, receipt.against.as_deref())).or_default().push(receipt);
+    }
+    let mut groups: Vec<Vec<&ParityReceipt>> = groups.into_values().collect();
+    groups.iter_mut().for_each(|group| group.sort_by(|a, b| a.time.cmp(&b.time)));
+    let detailed = detailed(&groups, |group| {
+        let newest = group.last()?;
+        let kl = newest.metrics.as_ref().map_or(0.0, |metrics| metrics.mean_kl);
+        Some((parity::mood(newest), -kl))
+    });
+    let entries = groups.iter().zip(detailed);
+    entries.filter_map(|(group, detailed)| parity::entry(group, detailed)).collect()
+}
+
+fn benchmarks<'a>(
+    receipts: &'a [BenchReceipt],
+    bandwidth: Option<f64>,
+    machines: &mut Machines<'a>,
+) -> Vec<Entry> {
     let mut groups: BTreeMap<(&str, &str, usize), Vec<&BenchReceipt>> = BTreeMap::new();
-    for receipt in &input.bench {
-        let machine = fingerprints.number(&receipt.machine);
+    for receipt in receipts {
+        let machine = machines.number(&receipt.machine);
         let key = (&*receipt.case.id, &*receipt.reference.name, machine);
         groups.entry(key).or_default().push(receipt);
     }
@@ -48,16 +89,7 @@ pub fn document(input: &Input) -> String {
         Some((bench::mood(newest.verdict.word), nearest.fold(f64::INFINITY, f64::min)))
     });
     let entries = groups.iter().zip(detailed);
-    let entries =
-        entries.filter_map(|(group, detailed)| bench::entry(group, detailed, input.bandwidth));
-    let times = || input.bench.iter().map(|receipt| receipt.time.as_str());
-    let mut basis = vec![format!("{} receipts", input.bench.len())];
-    if let (Some(first), Some(last)) = (times().min(), times().max()) {
-        basis.push(escape::text(&format!("from {first} to {last}")));
-    }
-    basis.extend(fingerprints.names());
-    let frame = page::Frame { title: escape::text(&input.title), basis };
-    page::document(&frame, entries.collect())
+    entries.filter_map(|(group, detailed)| bench::entry(group, detailed, bandwidth)).collect()
 }
 
 /// Which of `items` get charts: all that need a look, and of the others those with the smallest figure.
@@ -80,9 +112,9 @@ fn detailed<T>(items: &[T], of: impl Fn(&T) -> Option<(Mood, f64)>) -> Vec<bool>
 
 /// Machines, told apart by their hard keys.
 #[derive(Default)]
-struct Fingerprints<'a>(Vec<(&'a Machine, String)>);
+struct Machines<'a>(Vec<(&'a Machine, String)>);
 
-impl<'a> Fingerprints<'a> {
+impl<'a> Machines<'a> {
     fn number(&mut self, machine: &'a Machine) -> usize {
         let known = self.0.iter().position(|(known, _)| known.hard == machine.hard);
         known.unwrap_or_else(|| {
@@ -100,8 +132,8 @@ impl<'a> Fingerprints<'a> {
 fn undetailed() -> Markup {
     html! {
         p.faint {
-            "Distributions are drawn of the cases that need a look and of the " (MOST_DETAILED)
-            " that are nearest to their limit; name fewer receipts to see this one's."
+            "Charts are drawn of the cases that need a look and of the " (MOST_DETAILED)
+            " others that are nearest to their limit; name fewer receipts to see this one's."
         }
     }
 }
