@@ -18,6 +18,7 @@ pub mod baseline;
 pub mod bench;
 pub mod cmd;
 pub mod compare;
+pub mod localize;
 pub mod machine;
 pub mod manifest;
 pub mod models;

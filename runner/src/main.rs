@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitnet_runner::cmd::{
-    baselines, bench, documents, fetch, models, new, report, run, schema, worker,
+    baselines, bench, documents, fetch, localize, models, new, report, run, schema, worker,
 };
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
@@ -33,6 +33,8 @@ enum Command {
     Run(run::RunArgs),
     /// Write a commented case to start from
     New(new::NewArgs),
+    /// Find the operation where the engines part on a parity case, and the cause
+    Localize(localize::LocalizeArgs),
     /// Measure speed against the references that are built for it
     Bench(bench::BenchArgs),
     /// Get verified files for the models of models.toml
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         }
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
         (Command::New(args), Ok(root)) => new::execute(&root, args, cli.color),
+        (Command::Localize(args), Ok(root)) => localize::execute(&root, args, cli.color),
         (Command::Bench(args), Ok(root)) => bench::execute(&root, args, cli.color),
         (Command::Baselines(command), Ok(root)) => baselines::execute(&root, command),
         (Command::GenBaselines(args), Ok(root)) => baselines::generate(&root, args),

@@ -3,6 +3,7 @@
 use std::f32::consts::PI;
 
 use super::config::Config;
+use super::error::ModelError;
 use super::graph::RopeStyle;
 use crate::memory::{OutOfMemory, zeros};
 
@@ -121,6 +122,36 @@ impl RopeTable {
             head[j] = a * sin + b * cos;
         }
     }
+}
+
+/// Rotates the heads of each row of `columns` values of `x`, the first row at position `first`, to the bit as
+/// the forward pass does: for those who compute one operation anew. `factors` divide the frequencies, half as
+/// many as a head has values.
+///
+/// # Errors
+/// If the system has no memory for the angles.
+///
+/// # Panics
+/// If `x` is no whole number of rows, or a row of heads.
+pub fn rotate_rows(
+    config: &Config,
+    factors: Option<&[f32]>,
+    first: usize,
+    columns: usize,
+    x: &mut [f32],
+) -> Result<(), ModelError> {
+    assert!(columns > 0 && x.len().is_multiple_of(columns), "whole rows");
+    assert!(columns.is_multiple_of(config.head_length), "whole heads");
+    let positions = first + x.len() / columns;
+    let mut table = RopeTable::new(config, factors, positions)
+        .map_err(|OutOfMemory { bytes }| ModelError::Memory { bytes })?;
+    table.reach(positions);
+    for (row, x) in x.chunks_exact_mut(columns).enumerate() {
+        for head in x.chunks_exact_mut(config.head_length) {
+            table.rotate(head, first + row, config.graph.rope);
+        }
+    }
+    Ok(())
 }
 
 /// The share of each frequency that YaRN leaves as it is, for heads of `length` values: 1 for the

@@ -21,7 +21,7 @@ use super::{
 pub const NAME: &str = "bitnet-engine";
 
 /// End of the build of an engine that computes another model than the file's.
-pub const ALTERED: &str = "; ALTERED: hyper-parameters were changed on purpose";
+pub const ALTERED: &str = "; ALTERED: hyper-parameters or kernels were changed on purpose";
 
 /// Our engine with at most one open model.
 pub struct EngineBackend {
@@ -67,18 +67,32 @@ impl EngineBackend {
         request: &OpenRequest,
         change: impl FnOnce(&mut Config),
     ) -> Result<ModelFacts, BackendError> {
+        self.open_with(request, kernels(request.isa.as_deref())?, change)
+    }
+
+    /// [`EngineBackend::open_changed`] on `kernels`, whatever instruction set the request names: how tests
+    /// break one of them.
+    ///
+    /// # Errors
+    /// As for [`Backend::open`].
+    pub fn open_with(
+        &mut self,
+        request: &OpenRequest,
+        kernels: &'static Kernels,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<ModelFacts, BackendError> {
         if !self.identity.build.ends_with(ALTERED) {
             self.identity.build += ALTERED;
         }
-        self.load(request, change)
+        self.load(request, kernels, change)
     }
 
     fn load(
         &mut self,
         request: &OpenRequest,
+        kernels: &'static Kernels,
         change: impl FnOnce(&mut Config),
     ) -> Result<ModelFacts, BackendError> {
-        let kernels = kernels(request.isa.as_deref())?;
         self.open = None;
         let load = || -> Result<Model, ModelError> {
             let file = Arc::new(GgufFile::open(&request.model)?);
@@ -136,7 +150,7 @@ impl Backend for EngineBackend {
         let loaded = self.open.take().filter(|open| weights(&open.request) == weights(request));
         match loaded {
             Some(open) => self.start(request, open.model),
-            None => self.load(request, |_| ()),
+            None => self.load(request, kernels(request.isa.as_deref())?, |_| ()),
         }
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 mod build;
 pub mod engine;
 pub mod matrix;
+pub mod operations;
 pub mod protocol;
 pub mod serve;
 pub mod worker;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::manifest;
+use super::run_localize::Localizing;
 use super::run_receipts::{ReceiptArgs, Receipts};
 use super::run_reports::{self, ReportArgs};
 use crate::exit::Exit;
@@ -53,6 +54,9 @@ pub struct RunArgs {
     /// List the selected trials and run nothing
     #[arg(long)]
     list: bool,
+    /// Say in full where the engines part in parity cases that fail; on a terminal a few lines say it unasked
+    #[arg(long)]
+    localize: bool,
     /// Print failures and the summary only
     #[arg(short, long)]
     quiet: bool,
@@ -133,6 +137,7 @@ fn run(
         print_line(&muted.begin());
     }
     let mut terminal = human.then(|| Terminal::new(colour, args.quiet, selected.len()));
+    let localizing = Localizing::new(args.localize, human);
     let (mut summary, mut all, start) = (Summary::default(), Vec::new(), Instant::now());
     for trial in selected {
         if let Some(terminal) = &terminal {
@@ -153,6 +158,9 @@ fn run(
         match &mut terminal {
             Some(terminal) => terminal.end(&ended),
             None => print_line(&json::trial(&ended)?),
+        }
+        if localizing.applies(&ended.outcome) {
+            localizing.say(&mut runner, trial, &mut terminal)?;
         }
         all.push(ended);
     }

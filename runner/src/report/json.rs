@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Basis, Ended, Summary};
 use crate::compare::Verdict;
+use crate::localize::Localization;
 use crate::run::{Cause, Outcome};
 
 /// One line.
@@ -19,6 +20,10 @@ enum Line<'a> {
         file: &'a str,
         line: usize,
         verdict: Option<&'a Verdict>,
+    },
+    Localization {
+        id: &'a str,
+        localization: &'a Localization,
     },
     Summary {
         summary: &'a Summary,
@@ -46,6 +51,14 @@ pub fn trial(ended: &Ended) -> serde_json::Result<String> {
         line: ended.line,
         verdict,
     })
+}
+
+/// The line of what was found where a trial's engines part.
+///
+/// # Errors
+/// If a figure has no JSON.
+pub fn localization(id: &str, localization: &Localization) -> serde_json::Result<String> {
+    serde_json::to_string(&Line::Localization { id, localization })
 }
 
 /// The last line.

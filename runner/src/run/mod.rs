@@ -3,6 +3,7 @@
 pub mod coverage;
 mod engines;
 mod evidence;
+mod localize;
 mod metamorphic;
 mod outcome;
 mod parity;
@@ -16,6 +17,7 @@ mod tolerance;
 
 pub use engines::Engines;
 pub(crate) use engines::{ModelFile, readable_by_references};
+pub use localize::Localized;
 pub use outcome::{Cause, Obstacle, Outcome, Result};
 pub use project::{Project, ProjectError};
 pub(crate) use references::reference_of;

@@ -134,7 +134,7 @@ impl Tokens {
     }
 }
 
-fn tokens(
+pub(super) fn tokens(
     backend: &mut dyn Backend,
     parity: &Parity,
     facts: &ModelFacts,

@@ -44,7 +44,7 @@ impl Settings {
 
 /// A run in progress.
 pub struct Runner {
-    project: Arc<Project>,
+    pub(super) project: Arc<Project>,
     settings: Settings,
     store: std::result::Result<Store, StoreError>,
     models: BTreeMap<String, String>,
@@ -163,7 +163,7 @@ impl Runner {
     }
 
     /// The verified file of `model`. A file that was found wrong once is not hashed again.
-    fn resolve(&mut self, model: &LockedModel) -> Result<PathBuf> {
+    pub(super) fn resolve(&mut self, model: &LockedModel) -> Result<PathBuf> {
         if let Some(known) = self.paths.get(&model.id) {
             return known.clone().map_err(Obstacle::Error);
         }
