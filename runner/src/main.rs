@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitnet_runner::cmd::{
-    baselines, bench, documents, fetch, localize, models, new, report, run, schema, worker,
+    baselines, bench, documents, fetch, localize, models, new, record, report, run, schema, worker,
 };
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
@@ -54,6 +54,8 @@ enum Command {
     CheckPerf(baselines::CheckArgs),
     /// Make one HTML page of receipts, or join the receipts of several shards
     Report(report::ReportArgs),
+    /// Keep what references answer, for machines without them
+    Record(record::RecordArgs),
     /// Print the JSON schema of suite files
     Schema,
     /// Serve the engine on standard input and output, as docs/worker-protocol.md says
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
         (Command::New(args), Ok(root)) => new::execute(&root, args, cli.color),
         (Command::Localize(args), Ok(root)) => localize::execute(&root, args, cli.color),
+        (Command::Record(args), Ok(root)) => record::execute(&root, args, cli.color),
         (Command::Bench(args), Ok(root)) => bench::execute(&root, args, cli.color),
         (Command::Baselines(command), Ok(root)) => baselines::execute(&root, command),
         (Command::GenBaselines(args), Ok(root)) => baselines::generate(&root, args),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod build;
 pub mod engine;
+pub mod golden;
 pub mod matrix;
 pub mod operations;
 pub mod protocol;

@@ -11,6 +11,7 @@ mod matrix;
 pub mod models;
 pub mod new;
 pub mod report;
+pub mod record;
 pub mod run;
 mod run_localize;
 mod run_receipts;

@@ -14,7 +14,7 @@ use super::run_receipts::{ReceiptArgs, Receipts};
 use super::run_reports::{self, ReportArgs};
 use crate::exit::Exit;
 use crate::report::{Basis, Colour, Ended, Summary, Terminal, github, json, print_line, progress};
-use crate::run::{Engines, Outcome, Project, Runner, Settings};
+use crate::run::{Engines, GoldenUse, Outcome, Project, Runner, Settings};
 use crate::suite::{Filter, Trial};
 
 /// How results are printed.
@@ -57,6 +57,9 @@ pub struct RunArgs {
     /// Say in full where the engines part in parity cases that fail; on a terminal a few lines say it unasked
     #[arg(long)]
     localize: bool,
+    /// Compare with the goldens of baselines/goldens and start no reference
+    #[arg(long)]
+    goldens: bool,
     /// Print failures and the summary only
     #[arg(short, long)]
     quiet: bool,
@@ -96,6 +99,13 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
         }
         return Exit::Ok;
     }
+    let goldens = match GoldenUse::from_environment(args.goldens) {
+        Ok(goldens) => goldens,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Usage;
+        }
+    };
     let running = selected.iter().copied();
     let running = running.filter(|trial| args.include_ignored || trial.ignored.is_none());
     let receipts = match Receipts::new(&args.receipts, &project, running) {
@@ -105,7 +115,7 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
             return Exit::Usage;
         }
     };
-    match run(&project, &selected, args, colour, receipts) {
+    match run(&project, &selected, args, goldens, colour, receipts) {
         Ok((summary, _)) if summary.failed > summary.missing + summary.unloadable => {
             Exit::CaseFailed
         }
@@ -125,12 +135,14 @@ fn run(
     project: &Arc<Project>,
     selected: &[&Trial],
     args: &RunArgs,
+    goldens: GoldenUse,
     colour: Colour,
     mut receipts: Receipts<'_>,
 ) -> serde_json::Result<(Summary, Exit)> {
     let format = args.format.unwrap_or_else(run_reports::format_of_environment);
     let settings = Settings::from_environment(progress());
-    let mut runner = Runner::new(Arc::clone(project), Engines::default(), settings);
+    let mut runner =
+        Runner::new(Arc::clone(project), Engines::default(), settings).with_goldens(goldens);
     let human = format != RunFormat::Json;
     let muted = (format == RunFormat::Github).then(github::Muted::new);
     if let Some(muted) = &muted {

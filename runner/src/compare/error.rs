@@ -86,4 +86,22 @@ pub enum CompareError {
         /// Logit of `preferred` minus logit of `chosen`.
         gap: f64,
     },
+    /// What a golden keeps does not decide a rule.
+    #[error(
+        "the golden does not decide `{name}`: {rule}, and the figure lies between {low:.2e} and \
+         {high:.2e}{unknown}; compare with the reference itself: `cargo build` with the default features, \
+         then the same command without --goldens and BITNET_REFERENCE"
+    )]
+    Undecided {
+        /// The first rule that is open.
+        name: String,
+        /// The rule in words.
+        rule: String,
+        /// The better bound.
+        low: f64,
+        /// The worse bound.
+        high: f64,
+        /// Rows that the golden cannot say anything of, in words; or nothing.
+        unknown: String,
+    },
 }

@@ -94,7 +94,7 @@ pub fn judge(input: &ParityInput<'_>, tolerance: &Tolerance) -> Result<Verdict, 
     Ok(verdict)
 }
 
-fn check_ids(input: &ParityInput<'_>) -> Result<(), CompareError> {
+pub(super) fn check_ids(input: &ParityInput<'_>) -> Result<(), CompareError> {
     let ParityInput { vocab_size, ids, prompt_len, chosen, .. } = *input;
     if prompt_len == 0 {
         return Err(CompareError::Empty { what: "prompt".to_owned() });

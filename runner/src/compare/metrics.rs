@@ -251,14 +251,8 @@ impl Scratch {
         let (mut kl, mut variation) = (0.0f64, 0.0f64);
         for (((r, t), p), q) in r.iter().zip(t).zip(&self.p).zip(&self.q) {
             let delta = f64::from(*t) - f64::from(*r) + offset;
-            kl += if delta.abs() < 1e-2 {
-                // e^δ − 1 − δ by its series; the first term left out is δ⁷/5040.
-                let tail = 1.0 / 24.0 + delta * (1.0 / 120.0 + delta / 720.0);
-                p * delta * delta * (0.5 + delta * (1.0 / 6.0 + delta * tail))
-            } else {
-                // p·e^δ is q.
-                q - p - p * delta
-            };
+            // p·e^δ is q.
+            kl += if delta.abs() < SMALL { p * small_excess(delta) } else { q - p - p * delta };
             variation += (p - q).abs();
         }
         (kl, 0.5 * variation)
@@ -329,8 +323,17 @@ fn line(rr: f64, tt: f64, rt: f64, n: f64) -> (f64, f64) {
     (slope, error)
 }
 
+/// Below this size `e^δ − 1 − δ` is taken from its series.
+pub(super) const SMALL: f64 = 1e-2;
+
+/// `e^δ − 1 − δ` by its series; the first term left out is δ⁷/5040.
+pub(super) fn small_excess(delta: f64) -> f64 {
+    let tail = 1.0 / 24.0 + delta * (1.0 / 120.0 + delta / 720.0);
+    delta * delta * (0.5 + delta * (1.0 / 6.0 + delta * tail))
+}
+
 /// Writes `softmax(row)` to `out` and gives the log of its normaliser, `ln Σ e^x`.
-fn softmax_terms(row: &[f32], out: &mut Vec<f64>) -> f64 {
+pub(super) fn softmax_terms(row: &[f32], out: &mut Vec<f64>) -> f64 {
     let max = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     out.clear();
     out.extend(row.iter().map(|v| (f64::from(*v) - max).exp()));
@@ -392,7 +395,7 @@ impl CentredSums {
     }
 }
 
-fn mean(row: &[f32]) -> f64 {
+pub(super) fn mean(row: &[f32]) -> f64 {
     let chunks = row.chunks_exact(LANES);
     let rest: f64 = chunks.remainder().iter().map(|v| f64::from(*v)).sum();
     let mut sums = [0.0f64; LANES];

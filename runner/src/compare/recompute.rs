@@ -2,7 +2,7 @@
 //! sees no logits; what only logits can tell is taken as it is given.
 
 use super::{
-    Flip, FreeRun, GreedyReport, NoisePair, Path, PathResult, RowMetrics, TokenComparison,
+    Bounded, Flip, FreeRun, GreedyReport, NoisePair, Path, PathResult, RowMetrics, TokenComparison,
     Tolerance, Verdict,
     judge::{path_result, tie_limit},
 };
@@ -33,6 +33,8 @@ pub struct Measurements {
     pub free_run: Option<FreeRun>,
     /// Both engines' self-noise.
     pub noise: Option<NoisePair>,
+    /// Where figures are bounds.
+    pub bounded: Option<Bounded>,
 }
 
 impl Measurements {
@@ -50,6 +52,7 @@ impl Measurements {
             paths: verdict.paths.iter().map(path).collect(),
             free_run: verdict.free_run.clone(),
             noise: verdict.noise.clone(),
+            bounded: verdict.bounded,
         }
     }
 
@@ -62,6 +65,7 @@ impl Measurements {
         let mut verdict = Verdict::empty(tolerance, self.prompt_len);
         verdict.tokens = self.tokens.clone();
         verdict.noise = self.noise.clone();
+        verdict.bounded = self.bounded;
         for MeasuredPath { path, rows, flips } in &self.paths {
             let name = path.name();
             let greedy =

@@ -60,6 +60,22 @@ pub struct PathResult {
     pub greedy: GreedyReport,
 }
 
+impl Bounded {
+    /// What the verdict does not show because of it.
+    fn sentence(&self) -> String {
+        let end = if self.best { "no real figure is better" } else { "no real figure is worse" };
+        let unknown = match self.unknown {
+            0 => String::new(),
+            rows => format!("; {rows} of them are kept as a hash alone and were not compared"),
+        };
+        format!(
+            "{} rows differ in bits from the golden, which keeps a part of each row: their figures and \
+             the ranks of flips are bounds, {end}{unknown}",
+            self.rows
+        )
+    }
+}
+
 /// The verdict on a case with everything it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +104,21 @@ pub struct Verdict {
     pub noise: Option<NoisePair>,
     /// Why nothing could be compared; only with ERROR.
     pub error: Option<String>,
+    /// Where a figure is a bound and no measurement: part of the reference's logits was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounded: Option<Bounded>,
+}
+
+/// Rows whose figures are bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bounded {
+    /// How many rows, of both paths.
+    pub rows: usize,
+    /// Of them, rows of which the golden kept a hash alone.
+    pub unknown: usize,
+    /// No real figure is better; otherwise none is worse.
+    pub best: bool,
 }
 
 impl Verdict {
@@ -122,6 +153,7 @@ impl Verdict {
             free_run: None,
             noise: None,
             error: None,
+            bounded: None,
         }
     }
 
@@ -158,6 +190,9 @@ impl Verdict {
                  ties, and drift is not judged"
                     .to_owned(),
             );
+        }
+        if let Some(bounded) = self.bounded {
+            untested.push(bounded.sentence());
         }
         // Stable: within a rung, failures before warnings, each in the order of the table.
         findings.sort_by_key(|f| (f.rung, f.severity));

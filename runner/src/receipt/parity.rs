@@ -10,8 +10,8 @@ use super::facts::{CaseFacts, Kind, ModelFacts, Tool};
 use super::parity_metrics::ParityMetrics;
 use crate::backend::{Identity, KernelCalls};
 use crate::compare::{
-    Finding, Flip, FreeRun, MeasuredPath, Measurements, NoisePair, Path, Qualification, Rung,
-    TokenComparison, Tolerance, Verdict, Word,
+    Bounded, Finding, Flip, FreeRun, MeasuredPath, Measurements, NoisePair, Path, Qualification,
+    Rung, TokenComparison, Tolerance, Verdict, Word,
 };
 use crate::machine::Machine;
 
@@ -123,6 +123,9 @@ pub struct Raw {
     pub free_run: Option<RawFreeRun>,
     /// Both engines against themselves; none without steps.
     pub noise: Option<NoisePair>,
+    /// Where figures are bounds, because a golden keeps a part of the reference's rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounded: Option<Bounded>,
 }
 
 /// What was measured on the rows of one path.
@@ -238,6 +241,7 @@ impl Raw {
                 best_logit: run.best_logit,
             }),
             noise: verdict.noise.clone(),
+            bounded: verdict.bounded,
         })
     }
 
@@ -283,6 +287,7 @@ impl Raw {
             paths: self.paths.iter().map(path).collect::<Result<_, _>>()?,
             free_run,
             noise: self.noise.clone(),
+            bounded: self.bounded,
         };
         measurements.judge(tolerance)
     }

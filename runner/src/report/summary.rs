@@ -144,7 +144,10 @@ impl Summary {
         for reference in &basis.references {
             let _ = writeln!(out, "  reference: {}", line(reference));
         }
-        if basis.references.is_empty() && self.ran() {
+        for (golden, trials) in &basis.goldens {
+            let _ = writeln!(out, "  {golden}: compared in {trials} trials");
+        }
+        if basis.references.is_empty() && basis.goldens.is_empty() && self.ran() {
             let _ = writeln!(out, "  reference: none was started; nothing was compared with one");
         }
         for (id, sha256) in basis.models.iter().take(LISTED) {
@@ -189,8 +192,10 @@ pub struct Basis<'a> {
     pub subject: &'a Identity,
     /// The references that were started.
     pub references: Vec<&'a Identity>,
+    /// The goldens that answered for a reference, each with its number of trials.
+    pub goldens: BTreeMap<String, usize>,
     /// The models that were used, with their sha256.
-    pub models: &'a BTreeMap<String, String>,
+    pub models: BTreeMap<String, String>,
 }
 
 impl<'a> Basis<'a> {
@@ -200,8 +205,19 @@ impl<'a> Basis<'a> {
             seconds,
             subject: runner.engines.subject.identity(),
             references: runner.engines.started().collect(),
-            models: runner.models(),
+            goldens: runner.goldens().clone(),
+            models: runner.models().clone(),
         }
+    }
+
+    /// The same with what `other`, which ran beside it, has run.
+    pub fn with(mut self, other: &'a Runner) -> Self {
+        self.references.extend(other.engines.started());
+        for (golden, trials) in other.goldens() {
+            *self.goldens.entry(golden.clone()).or_default() += trials;
+        }
+        self.models.extend(other.models().clone());
+        self
     }
 }
 
@@ -227,7 +243,13 @@ mod tests {
             build: "debug".into(),
         };
         let models = (0..12).map(|i| (format!("m{i:02}"), "00".into())).collect();
-        let basis = Basis { seconds: 1.0, subject: &subject, references: vec![], models: &models };
+        let basis = Basis {
+            seconds: 1.0,
+            subject: &subject,
+            references: vec![],
+            goldens: BTreeMap::new(),
+            models,
+        };
         let text = summary.text(&basis);
         assert!(
             text.starts_with(

@@ -121,6 +121,18 @@ impl Engines {
         self.open_reference_within(program, request, None)
     }
 
+    /// The reference with `request`'s model open, whatever the subject has, and what it found.
+    pub(super) fn reference_program(
+        &mut self,
+        program: &'static ReferenceProgram,
+        request: &OpenRequest,
+        timeout: Option<Duration>,
+    ) -> Result<(&mut WorkerBackend, ModelFacts)> {
+        let facts = self.open_reference_within(program, request, timeout)?;
+        let reference = self.references.get_mut(program.name).expect("opened above");
+        Ok((&mut reference.worker, facts))
+    }
+
     fn open_reference_within(
         &mut self,
         program: &'static ReferenceProgram,

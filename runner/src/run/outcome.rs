@@ -135,6 +135,20 @@ impl Outcome {
         }
     }
 
+    /// The same, saying that a golden answered for the reference.
+    pub(super) fn against_golden(self, golden: &str) -> Self {
+        match self {
+            Outcome::Passed { line, verdict } => {
+                Outcome::Passed { line: format!("{line}; {golden}"), verdict }
+            }
+            Outcome::Failed { cause, text, verdict } => {
+                let text = format!("{}\n  {golden}", text.trim_end());
+                Outcome::Failed { cause, text, verdict }
+            }
+            other => other,
+        }
+    }
+
     /// What a pass does not show, in sentences.
     pub fn untested(&self) -> &[String] {
         match self {

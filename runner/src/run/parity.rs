@@ -84,7 +84,7 @@ pub(super) fn piece(backend: &mut dyn Backend, id: u32) -> String {
 }
 
 /// The values, if their rows are as wide as the model's vocabulary.
-fn rows<'a>(logits: &'a Logits, facts: &ModelFacts, what: &str) -> Result<&'a [f32]> {
+pub(super) fn rows<'a>(logits: &'a Logits, facts: &ModelFacts, what: &str) -> Result<&'a [f32]> {
     if logits.vocab_size == facts.vocab_size {
         return Ok(&logits.values);
     }
@@ -97,8 +97,8 @@ fn rows<'a>(logits: &'a Logits, facts: &ModelFacts, what: &str) -> Result<&'a [f
 /// One engine's tokenisation of a text.
 pub(super) struct Tokens {
     pub(super) ids: Vec<u32>,
-    byte_lengths: Vec<usize>,
-    bytes: Vec<u8>,
+    pub(super) byte_lengths: Vec<usize>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Tokens {
@@ -117,11 +117,6 @@ impl Tokens {
         }
         let bytes = backend.detokenize(&ids)?;
         Ok(Self { ids, byte_lengths, bytes })
-    }
-
-    /// What the ids stand for.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     /// For `compare`.
@@ -191,15 +186,15 @@ fn both<A: Send, B>(
 }
 
 /// The subject's decode path on the reference's ids.
-struct Forced {
-    logits: Logits,
+pub(super) struct Forced {
+    pub(super) logits: Logits,
     /// What the subject chooses when nobody corrects it.
-    free_run: Vec<u32>,
+    pub(super) free_run: Vec<u32>,
 }
 
 /// The subject's own greedy `run` where it made the reference's choices; otherwise the decode path
 /// once more, on the reference's ids from the first one.
-fn forced(
+pub(super) fn forced(
     subject: &mut dyn Backend,
     prompt: &[u32],
     ids: &[u32],

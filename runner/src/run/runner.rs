@@ -13,16 +13,19 @@ use bitnet_engine::model::ModelError;
 
 use super::engines::{Engines, ModelFile};
 use super::evidence::{Ended, Evidence};
+use super::golden::{self, GoldenUse};
 use super::outcome::{Cause, Obstacle, Outcome, Result};
-use super::references::reference_of;
+use super::references::{ReferenceProgram, reference_of};
 use super::tolerance::tolerance;
 use super::{Project, metamorphic, parity, quantization, reject, tokenizer};
+use crate::backend::Identity;
+use crate::backend::golden::{Golden, GoldenStore};
 use crate::backend::matrix::OwnMatrices;
 use crate::escape;
 use crate::models::{LockedModel, Progress, Store, StoreError};
 use crate::receipt::ParityReceipt;
 use crate::suite::case::KnownFailure;
-use crate::suite::{Check, Trial};
+use crate::suite::{Case, Check, Trial};
 
 /// Environment variable that turns what is missing into ignored trials.
 pub const SKIP_VARIABLE: &str = "BITNET_ALLOW_SKIP";
@@ -53,6 +56,10 @@ pub struct Runner {
     evidence: Option<Evidence>,
     began: SystemTime,
     seconds: f64,
+    golden_use: GoldenUse,
+    goldens: BTreeMap<String, usize>,
+    /// Who was recorded in the golden of the last trial, where one answered.
+    golden: Option<Identity>,
     /// The engines; tests reach in to break them.
     pub engines: Engines,
 }
@@ -61,9 +68,38 @@ impl Runner {
     /// A run of `project`'s trials with `engines`.
     pub fn new(project: Arc<Project>, engines: Engines, settings: Settings) -> Self {
         let store = Store::from_environment(&project.root);
-        let (models, paths) = (BTreeMap::new(), BTreeMap::new());
+        let (models, paths, goldens) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (evidence, began, seconds) = (None, SystemTime::now(), 0.0);
-        Self { project, settings, store, models, paths, evidence, began, seconds, engines }
+        let (golden_use, golden) = (GoldenUse::default(), None);
+        Self {
+            project,
+            settings,
+            store,
+            models,
+            paths,
+            evidence,
+            began,
+            seconds,
+            golden_use,
+            goldens,
+            golden,
+            engines,
+        }
+    }
+
+    /// The same run, with goldens in place of references as `golden_use` says.
+    pub fn with_goldens(self, golden_use: GoldenUse) -> Self {
+        Self { golden_use, ..self }
+    }
+
+    /// The goldens that answered for a reference, and in how many trials.
+    pub fn goldens(&self) -> &BTreeMap<String, usize> {
+        &self.goldens
+    }
+
+    /// The project whose trials it runs.
+    pub(super) fn project(&self) -> Arc<Project> {
+        Arc::clone(&self.project)
     }
 
     /// Models that trials have used so far, verified, with their sha256.
@@ -77,7 +113,7 @@ impl Runner {
     pub fn run(&mut self, trial: &Trial) -> Outcome {
         let project = Arc::clone(&self.project);
         let case = project.case(trial);
-        (self.evidence, self.began) = (None, SystemTime::now());
+        (self.evidence, self.golden, self.began) = (None, None, SystemTime::now());
         let start = Instant::now();
         let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(trial)));
         let outcome = match attempt {
@@ -132,7 +168,8 @@ impl Runner {
             return None;
         };
         let tolerance = tolerance(&check.tolerance, check.greedy).ok()?;
-        let reference = trial.reference.as_deref().and_then(|name| self.engines.reference(name));
+        let started = || trial.reference.as_deref().and_then(|name| self.engines.reference(name));
+        let reference = self.golden.as_ref().or_else(started);
         let path = case.model.as_deref().and_then(|id| self.paths.get(id));
         let ended = Ended {
             project,
@@ -185,6 +222,49 @@ impl Runner {
         found
     }
 
+    /// The reference of `trial`, or the golden in its place. One that is not there is missing as a
+    /// reference is.
+    fn answering(&self, case: &Case, trial: &Trial, model: &LockedModel) -> Result<Answering> {
+        let live = reference_of(case, trial);
+        let missing = match (live, self.golden_use) {
+            (Ok(program), GoldenUse::NotBuilt | GoldenUse::Never) => {
+                return Ok(Answering::Live(program));
+            }
+            (Err(error), GoldenUse::Never) => return Err(error),
+            (Err(error @ Obstacle::Error(_)), _) => return Err(error),
+            (Err(error), GoldenUse::NotBuilt) => error,
+            (_, GoldenUse::Always) => Obstacle::Missing(String::new()),
+        };
+        let suite = &self.project.suite(trial).name;
+        let reference = trial.reference.as_deref().unwrap_or_default();
+        let store = GoldenStore::new(&self.project.root);
+        let asked = golden::question(case, model);
+        let found = match &asked {
+            Some(question) => store.answering(suite, &case.name, reference, question)?,
+            None => None,
+        };
+        if let Some(golden) = found {
+            return Ok(Answering::Golden(Box::new(golden)));
+        }
+        let hint = format!(
+            "no golden of {suite}::{} by {reference} in baselines/goldens\n  to get it: where the \
+             reference is built, cargo parity record '{suite}::{}'",
+            case.name, case.name
+        );
+        Err(match missing {
+            Obstacle::Missing(what) if what.is_empty() => Obstacle::Missing(hint),
+            Obstacle::Missing(what) => Obstacle::Missing(format!("{what}\n  and {hint}")),
+            other => other,
+        })
+    }
+
+    fn against_golden(&mut self, golden: &Golden, outcome: Outcome) -> Outcome {
+        let basis = golden::basis(golden);
+        self.golden = Some(golden::identity(golden));
+        *self.goldens.entry(basis.clone()).or_default() += 1;
+        outcome.against_golden(&basis)
+    }
+
     fn attempt(&mut self, trial: &Trial) -> Result<Outcome> {
         let project = Arc::clone(&self.project);
         let (case, variant) = (project.case(trial), &trial.variant);
@@ -196,19 +276,41 @@ impl Runner {
         // The reference before the model: one that is not here costs no download.
         let outcome = match &case.check {
             Check::Parity(check) => {
-                let (against, locked) = (reference_of(case, trial)?, locked()?);
+                let locked = locked()?;
+                let answering = self.answering(case, trial, locked)?;
                 let path = self.resolve(locked)?;
                 let model = ModelFile::of(locked, &path);
                 let engines = &mut self.engines;
-                let compared = parity::run(engines, against, model, case.timeout, check, variant)?;
-                self.evidence = Some(compared.evidence);
-                compared.outcome
+                match answering {
+                    Answering::Live(against) => {
+                        let compared =
+                            parity::run(engines, against, model, case.timeout, check, variant)?;
+                        self.evidence = Some(compared.evidence);
+                        compared.outcome
+                    }
+                    Answering::Golden(golden) => {
+                        let compared = golden::run_parity(engines, &golden, model, check, variant)?;
+                        self.evidence = Some(compared.evidence);
+                        self.against_golden(&golden, compared.outcome)
+                    }
+                }
             }
             Check::Tokenizer(check) => {
-                let (against, locked) = (reference_of(case, trial)?, locked()?);
+                let locked = locked()?;
+                let answering = self.answering(case, trial, locked)?;
                 let path = self.resolve(locked)?;
                 let model = ModelFile::of(locked, &path);
-                tokenizer::run(&mut self.engines, against, model, case, check, variant)?
+                let engines = &mut self.engines;
+                match answering {
+                    Answering::Live(against) => {
+                        tokenizer::run(engines, against, model, case, check, variant)?
+                    }
+                    Answering::Golden(golden) => {
+                        let outcome =
+                            golden::run_tokenizer(engines, &golden, model, check, variant)?;
+                        self.against_golden(&golden, outcome)
+                    }
+                }
             }
             Check::Metamorphic(check) => {
                 let locked = locked()?;
@@ -231,6 +333,14 @@ impl Runner {
             _ => outcome,
         })
     }
+}
+
+/// Who answers for the reference of a trial.
+enum Answering {
+    /// The reference itself.
+    Live(&'static ReferenceProgram),
+    /// What was kept of its answer.
+    Golden(Box<Golden>),
 }
 
 /// Turns the outcome of a known failure round. Only a comparison that was made and failed is the

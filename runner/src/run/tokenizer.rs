@@ -4,7 +4,7 @@ use super::engines::{Engines, ModelFile, options, roomy_request};
 use super::outcome::{Obstacle, Outcome, Result};
 use super::parity::Tokens;
 use super::references::ReferenceProgram;
-use crate::backend::TokenizeOptions;
+use crate::backend::{Backend, ModelFacts, TokenizeOptions};
 use crate::compare::{TokenComparison, compare_tokens, escape_piece};
 use crate::suite::case::Tokenizer;
 use crate::suite::{Case, Variant};
@@ -22,16 +22,31 @@ pub(super) fn run(
     // Tokenising computes no position.
     let request = roomy_request(model, variant, 1, &facts)?;
     let (subject, reference, _) = engines.open_pair(against, &request, case.timeout)?;
-    let options = options(check.special);
+    let asked = options(check.special);
+    compare(subject, check, asked, &facts, |_, text, special| {
+        let options = TokenizeOptions { add_special: special && asked.add_special, ..asked };
+        Tokens::new(reference, text, options, &facts)
+    })
+}
+
+/// Compares the subject's tokenisations of every text with `theirs`: that of the text with this index,
+/// with the case's special ids or without any that are added.
+pub(super) fn compare(
+    subject: &mut dyn Backend,
+    check: &Tokenizer,
+    asked: TokenizeOptions,
+    facts: &ModelFacts,
+    mut theirs: impl FnMut(usize, &str, bool) -> Result<Tokens>,
+) -> Result<Outcome> {
     // BOS is no text: the way back to the text is tried without it.
-    let plain = TokenizeOptions { add_special: false, ..options };
+    let plain = TokenizeOptions { add_special: false, ..asked };
     let mut total = 0;
     for (index, text) in check.texts.iter().enumerate() {
         let place = format!("text {} of {}", index + 1, check.texts.len());
         let shown = escape_piece(text.as_bytes());
-        for options in [options, plain] {
-            let theirs = Tokens::new(reference, text, options, &facts)?;
-            let ours = Tokens::new(subject, text, options, &facts)?;
+        for (special, options) in [(true, asked), (false, plain)] {
+            let theirs = theirs(index, text, special)?;
+            let ours = Tokens::new(subject, text, options, facts)?;
             let compared = compare_tokens(&theirs.view(), &ours.view())
                 .map_err(|error| Obstacle::Error(error.to_string()))?;
             if !compared.equal() {
@@ -39,14 +54,14 @@ pub(super) fn run(
                 let text = format!("DIVERGED at tokens: {place}: {story}\n  text: \"{shown}\"");
                 return Ok(Outcome::differs(text));
             }
-            if !options.add_special && ours.bytes() != text.as_bytes() {
+            if !options.add_special && ours.bytes != text.as_bytes() {
                 return Ok(Outcome::differs(format!(
                     "DIVERGED at tokens: {place}: both engines turn the ids into other text\n  \
                      text: \"{shown}\"\n  back: \"{}\"",
-                    escape_piece(ours.bytes())
+                    escape_piece(&ours.bytes)
                 )));
             }
-            if options == plain {
+            if !special {
                 total += ours.ids.len();
             }
         }
