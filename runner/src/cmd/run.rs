@@ -149,7 +149,10 @@ fn run(
         print_line(&muted.begin());
     }
     let mut terminal = human.then(|| Terminal::new(colour, args.quiet, selected.len()));
-    let localizing = Localizing::new(args.localize, human);
+    // Goldens keep no tensors, and whoever asks for them wants no reference started unasked.
+    let goldens_alone = goldens == GoldenUse::Always && !args.localize;
+    let localizing =
+        if goldens_alone { Localizing::Off } else { Localizing::new(args.localize, human) };
     let (mut summary, mut all, start) = (Summary::default(), Vec::new(), Instant::now());
     for trial in selected {
         if let Some(terminal) = &terminal {

@@ -10,6 +10,7 @@ use bitnet_runner::backend::{
     OpenRequest, TokenizeOptions,
 };
 use bitnet_runner::compare::{Rung, Word};
+use bitnet_runner::receipt::ParityVerdict;
 use bitnet_runner::run::{Engines, GoldenUse, Outcome, Runner, Settings};
 
 use crate::support::{project, trial};
@@ -81,13 +82,28 @@ impl Backend for Faulty {
     }
 }
 
+/// Runs the trials, and holds each one's receipt against what follows from its raw data.
 fn run(fault: Fault, names: &[&str]) -> Vec<Outcome> {
     let project = project();
     let engines = Engines::with_subject(Box::new(Faulty { engine: EngineBackend::new(), fault }));
     let settings = Settings { allow_skip: false, progress: Box::new(|_| ()) };
     let mut runner =
         Runner::new(Arc::clone(&project), engines, settings).with_goldens(GoldenUse::Always);
-    let outcomes = names.iter().map(|name| runner.run(trial(&project, name))).collect();
+    let mut outcomes = Vec::new();
+    for name in names {
+        let trial = trial(&project, name);
+        let outcome = runner.run(trial);
+        if let Some(receipt) = runner.receipt(trial, &outcome)
+            && let Some(raw) = &receipt.raw
+        {
+            let again = raw.judge(&receipt.tolerance).expect("raw data that belong together");
+            assert_eq!(ParityVerdict::of(&again), receipt.verdict);
+            assert_eq!(receipt.passed, matches!(outcome, Outcome::Passed { .. }));
+            let source = receipt.reference.expect("the golden's reference").source;
+            assert!(source.starts_with("golden, recorded 20"), "{source}");
+        }
+        outcomes.push(outcome);
+    }
     assert_eq!(runner.engines.started().count(), 0, "no reference was started");
     outcomes
 }
