@@ -3,8 +3,8 @@
 pub mod coverage;
 mod engines;
 mod evidence;
-mod localize;
 mod golden;
+mod localize;
 mod metamorphic;
 mod outcome;
 mod parity;
@@ -19,8 +19,8 @@ mod tolerance;
 
 pub use engines::Engines;
 pub(crate) use engines::{ModelFile, readable_by_references};
-pub use localize::Localized;
 pub use golden::{BadReference, GoldenUse, REFERENCE_VARIABLE, question as golden_question};
+pub use localize::Localized;
 pub use outcome::{Cause, Obstacle, Outcome, Result};
 pub use project::{Project, ProjectError};
 pub(crate) use references::reference_of;
