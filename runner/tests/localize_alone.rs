@@ -6,7 +6,7 @@ use std::fs::File;
 use bitnet_engine::model::Activation;
 use bitnet_engine::synth::{SynthSpec, write_model};
 use bitnet_runner::backend::engine::EngineBackend;
-use bitnet_runner::backend::operations::Operations;
+use bitnet_runner::backend::operations::{AttentionRule, GateRule, Grouping, Operations};
 use bitnet_runner::backend::{
     Backend, BackendError, Feed, Generation, Identity, Logits, ModelFacts, NamedTensor,
     OpenRequest, TokenizeOptions,
@@ -18,12 +18,17 @@ use tempfile::NamedTempFile;
 
 const IDS: [u32; 20] = [1, 7, 300, 4, 4, 90, 511, 12, 13, 14, 200, 201, 5, 6, 7, 8, 9, 10, 11, 77];
 
+/// Name of a tensor, and how many of the name come before it.
+type Tensor = (&'static str, usize);
+
 /// Our engine under the name of a reference.
 struct Twin {
     engine: EngineBackend,
     identity: Identity,
     /// A tensor that it does not have.
     hidden: &'static str,
+    /// Gives one tensor otherwise than it was computed, and the output of its layer with it.
+    forged: Option<Forgery>,
     /// Whether every captured value is a little off: capturing changes what is computed.
     disturbed: bool,
 }
@@ -32,7 +37,41 @@ impl Twin {
     fn new(name: &str) -> Self {
         let engine = EngineBackend::new();
         let identity = Identity { name: name.into(), ..engine.identity().clone() };
-        Self { engine, identity, hidden: "", disturbed: false }
+        Self { engine, identity, hidden: "", forged: None, disturbed: false }
+    }
+}
+
+/// A mistake that no switch of the engine makes, put into what it shows of layer 0.
+struct Forgery {
+    operations: Operations,
+    /// The operation's result, and its inputs: name and occurrence.
+    target: Tensor,
+    inputs: &'static [Tensor],
+    make: fn(&Operations, &[Vec<f32>]) -> Vec<f32>,
+}
+
+impl Forgery {
+    fn apply(
+        &self,
+        engine: &mut EngineBackend,
+        ids: &[u32],
+        tensors: &mut [NamedTensor],
+    ) -> Result<(), BackendError> {
+        let names: Vec<String> = self.inputs.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let seen = engine.tap(ids, &names)?;
+        let input = |(name, occurrence): &Tensor| {
+            let found = seen.iter().find(|t| t.name == *name && t.occurrence == *occurrence);
+            found.unwrap_or_else(|| panic!("no {name}")).values.clone()
+        };
+        let inputs: Vec<Vec<f32>> = self.inputs.iter().map(input).collect();
+        for tensor in tensors {
+            if (&*tensor.name, tensor.occurrence) == self.target {
+                tensor.values = (self.make)(&self.operations, &inputs);
+            } else if tensor.name == "l_out-0" {
+                tensor.values.iter_mut().for_each(|value| *value += 1.0);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -58,6 +97,9 @@ impl Backend for Twin {
     fn tap(&mut self, ids: &[u32], names: &[String]) -> Result<Vec<NamedTensor>, BackendError> {
         let mut tensors = self.engine.tap(ids, names)?;
         tensors.retain(|tensor| tensor.name != self.hidden);
+        if let Some(forgery) = &self.forged {
+            forgery.apply(&mut self.engine, ids, &mut tensors)?;
+        }
         if self.disturbed {
             tensors.iter_mut().flat_map(|t| &mut t.values).for_each(|value| *value *= 1.0001);
         }
@@ -212,5 +254,83 @@ fn the_command_says_what_it_cannot_choose() {
         ),
     ] {
         assert_eq!(ended(args), (Some(4), format!("error: {what}{nothing}")));
+    }
+}
+
+const ATTENTION: &[Tensor] = &[("Qcur-0", 1), ("Kcur-0", 1), ("Vcur-0", 0)];
+const TURNED: &[Tensor] = &[("Qcur-0", 0)];
+const GATED: &[Tensor] = &[("ffn_gate-0", 0), ("ffn_up-0", 0)];
+
+fn attention(
+    operations: &Operations,
+    x: &[Vec<f32>],
+    change: impl FnOnce(&mut AttentionRule),
+) -> Vec<f32> {
+    let scale = 1.0 / (operations.config().head_length as f32).sqrt();
+    let grouping = Grouping::Neighbours;
+    let mut rule = AttentionRule { scale, ahead: 0, grouping, stale: None, narrow: true };
+    change(&mut rule);
+    let positions: Vec<usize> = (0..IDS.len()).collect();
+    operations.attention(rule, &positions, &x[0], &x[1], &x[2])
+}
+
+fn gate(operations: &Operations, rule: GateRule, gate: &[f32], up: &[f32]) -> Vec<f32> {
+    operations.gate(rule, operations.config().feed_forward_length, gate, up)
+}
+
+fn turned(operations: &Operations, x: &[f32], by: usize) -> Vec<f32> {
+    let positions: Vec<usize> = (by..IDS.len() + by).collect();
+    let config = operations.config();
+    operations.rope(config, config.query_length(), &positions, x).expect("memory")
+}
+
+/// Each value of the second half of a head with the other sign.
+fn mirrored(operations: &Operations, x: &[f32]) -> Vec<f32> {
+    let length = operations.config().head_length;
+    let second = |i: usize| i % length >= length / 2;
+    x.iter().enumerate().map(|(i, v)| if second(i) { -v } else { *v }).collect()
+}
+
+/// Mistakes that the engine cannot be made to make: each is forged, found at its tensor and named, to the bit.
+#[test]
+fn forged_mistakes_are_named() {
+    type Make = fn(&Operations, &[Vec<f32>]) -> Vec<f32>;
+    let (kqv, queries, gated) = (("kqv_out-0", 0), ("Qcur-0", 1), ("ffn_out-0", 0));
+    let mistakes: [(&str, Tensor, &[Tensor], Make); 13] = [
+        ("mask-ahead", kqv, ATTENTION, |o, x| attention(o, x, |rule| rule.ahead = 1)),
+        ("mask-missing", kqv, ATTENTION, |o, x| attention(o, x, |rule| rule.ahead = 20)),
+        ("kv-heads-strided", kqv, ATTENTION, |o, x| {
+            attention(o, x, |rule| rule.grouping = Grouping::Strided)
+        }),
+        ("kv-heads-first", kqv, ATTENTION, |o, x| {
+            attention(o, x, |rule| rule.grouping = Grouping::First)
+        }),
+        ("weights-in-f32", kqv, ATTENTION, |o, x| attention(o, x, |rule| rule.narrow = false)),
+        ("kv-stale", kqv, ATTENTION, |o, x| attention(o, x, |rule| rule.stale = Some((3, 2)))),
+        ("rope-direction", queries, TURNED, |o, x| mirrored(o, &turned(o, &mirrored(o, &x[0]), 0))),
+        ("rope-missing", queries, TURNED, |_, x| x[0].clone()),
+        ("rope-offset", queries, TURNED, |o, x| turned(o, &x[0], 1)),
+        ("gelu", gated, GATED, |o, x| gate(o, GateRule::Gelu, &x[0], &x[1])),
+        ("gate-linear", gated, GATED, |o, x| gate(o, GateRule::Linear, &x[0], &x[1])),
+        ("gate-up-swapped", gated, GATED, |o, x| {
+            gate(o, GateRule::Known(Activation::ReluSquared), &x[1], &x[0])
+        }),
+        ("zero", gated, GATED, |_, x| vec![0.0; x[0].len()]),
+    ];
+    let (_file, request) = model();
+    for (name, target, inputs, make) in mistakes {
+        let operations = Operations::open(&request).expect("the model");
+        let forged = Some(Forgery { operations, target, inputs, make });
+        let mut subject = open(Twin { forged, ..Twin::new("bitnet-engine") }, &request);
+        let mut reference = open(Twin::new("bitnet-cpp"), &request);
+        let found = run(&mut subject, &mut reference, &request, None).expect("tensors");
+        let origin = found.origin.as_ref().unwrap_or_else(|| panic!("{name} is not found"));
+        let tensor = match target {
+            (tensor, 0) => tensor.to_owned(),
+            (tensor, again) => format!("{tensor}#{again}"),
+        };
+        assert_eq!((&*origin.tensor, origin.alone), (&*tensor, Alone::Subject), "{name}");
+        let first = origin.hypotheses.first().unwrap_or_else(|| panic!("{name} is not explained"));
+        assert_eq!((&*first.name, first.exact), (name, true), "{:?}", origin.hypotheses);
     }
 }

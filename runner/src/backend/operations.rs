@@ -180,6 +180,11 @@ impl Operations {
         Ok(FileMatrix { name: name.to_owned(), rows, columns, matrix_type: known, bytes })
     }
 
+    /// How many weights the file has.
+    pub fn weights(&self) -> u64 {
+        self.file.tensors().iter().map(|tensor| tensor.elements() as u64).sum()
+    }
+
     /// The matrices of the file with this name's shape and type: what may stand in its place.
     pub fn twins(&self, name: &str) -> Vec<String> {
         let Some(own) = self.file.tensor(name) else { return Vec::new() };

@@ -12,6 +12,7 @@ use super::manifest;
 use super::run::Format;
 use crate::escape;
 use crate::exit::Exit;
+use crate::localize::vote::{self, Vote};
 use crate::localize::{report, reproducer};
 use crate::report::{Colour, json, print_line, progress};
 use crate::run::{Engines, Localized, Obstacle, Project, Runner, Settings};
@@ -29,6 +30,9 @@ pub struct LocalizeArgs {
     /// Write the operation's tensors and a test that shows the divergence into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Let every reference of the case and our scalar code vote on the logits: who stands alone?
+    #[arg(long)]
+    vote: bool,
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -53,14 +57,23 @@ pub fn execute(root: &Path, args: &LocalizeArgs, colour: Colour) -> Exit {
     let settings = Settings::from_environment(progress());
     let mut runner = Runner::new(Arc::clone(&project), Engines::default(), settings);
     match runner.localize(trial) {
-        Ok(localized) => show(&trial.id, &localized, args),
-        Err(obstacle) => {
-            let model = project.case(trial).model.as_deref().unwrap_or_default();
-            let (exit, text) = complaint(obstacle, model);
-            eprintln!("{text}");
-            exit
+        Ok(localized) => {
+            let exit = show(&trial.id, &localized, args);
+            match args.vote.then(|| runner.vote(trial, &localized)) {
+                None => exit,
+                Some(Ok(vote)) => show_vote(&trial.id, &vote, args, exit),
+                Some(Err(obstacle)) => say(obstacle, &project, trial),
+            }
         }
+        Err(obstacle) => say(obstacle, &project, trial),
     }
+}
+
+fn say(obstacle: Obstacle, project: &Project, trial: &Trial) -> Exit {
+    let model = project.case(trial).model.as_deref().unwrap_or_default();
+    let (exit, text) = complaint(obstacle, model);
+    eprintln!("{text}");
+    exit
 }
 
 /// The trial that the arguments name: of several variants of one case, the first.
@@ -125,6 +138,21 @@ fn show(id: &str, localized: &Localized, args: &LocalizeArgs) -> Exit {
             eprintln!("error: cannot write into {}: {error}", folder.display());
             return Exit::ReportNotWritten;
         }
+    }
+    exit
+}
+
+/// Prints the vote; the exit stays that of what was found.
+fn show_vote(id: &str, result: &Vote, args: &LocalizeArgs, exit: Exit) -> Exit {
+    match args.format {
+        Format::Human => print_line(&vote::text(result)),
+        Format::Json => match json::vote(id, result) {
+            Ok(line) => print_line(&line),
+            Err(error) => {
+                eprintln!("error: the vote has no JSON: {error}");
+                return Exit::ReportNotWritten;
+            }
+        },
     }
     exit
 }

@@ -19,6 +19,7 @@ pub mod reproducer;
 pub mod safetensors;
 mod search;
 mod tokens;
+pub mod vote;
 
 pub use hypotheses::Hypothesis;
 pub use ladder::{Ladder, Rung};

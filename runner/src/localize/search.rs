@@ -15,8 +15,8 @@ use crate::backend::{Backend, BackendError, Feed, Logits};
 
 /// Positions that are captured, from the first one; a reference computes them in one graph.
 pub const MOST_POSITIONS: usize = 128;
-/// Stages whose outputs are held at a time.
-const TOGETHER: usize = 8;
+/// Bytes of stages' outputs that are held of each engine at a time, beside the logits.
+const HELD: usize = 64 << 20;
 /// Stages that are looked into: the first above the floor, then those with the largest jumps.
 const STAGES: usize = 4;
 /// Positions at which operations are computed anew.
@@ -97,8 +97,7 @@ pub fn localize(pair: &mut Pair<'_>, question: &Question<'_>) -> Result<(Localiz
     };
     let mut search = Search { pair, names, ids };
     let (ours, theirs) = search.logits(Feed::Prefill)?;
-    found.capture = search.capture(&ours, &theirs)?;
-    found.profile = search.profile()?;
+    (found.profile, found.capture) = search.profile(&ours, &theirs)?;
     let mut evidence = Evidence::default();
     for stage in candidates(&found.profile, &stages(search.pair.operations)) {
         evidence = search.look_into(stage, &mut found)?;
@@ -155,18 +154,6 @@ impl Search<'_, '_> {
         Ok((self.pair.subject.logits(self.ids, feed)?, self.pair.reference.logits(self.ids, feed)?))
     }
 
-    fn capture(&mut self, ours: &Logits, theirs: &Logits) -> Result<Capture> {
-        let head = self.nodes(Stage::Head).pop().into_iter().collect::<Vec<_>>();
-        let (subject, reference) = self.tap(&head)?;
-        let same = |captured: &Captured, logits: &Logits| {
-            captured.get(&output(Stage::Head)).is_some_and(|seen| same_bits(seen, &logits.values))
-        };
-        Ok(Capture {
-            subject_unchanged: same(&subject, ours),
-            reference_unchanged: same(&reference, theirs),
-        })
-    }
-
     fn nodes(&self, stage: Stage) -> Vec<Node> {
         nodes(self.pair.operations, stage)
     }
@@ -209,11 +196,16 @@ impl Search<'_, '_> {
         }
     }
 
-    /// The distance of every stage's output, with the reference's own noise.
-    fn profile(&mut self) -> Result<Vec<Level>> {
+    /// The distance of every stage's output, with the reference's own noise; and whether the captured logits are
+    /// `ours` and `theirs`, which were computed without capture.
+    fn profile(&mut self, ours: &Logits, theirs: &Logits) -> Result<(Vec<Level>, Capture)> {
+        let (subject, reference) = (&ours.values, &theirs.values);
+        let mut capture = Capture { subject_unchanged: false, reference_unchanged: false };
         let all = stages(self.pair.operations);
+        let bytes =
+            self.pair.operations.config().embedding_length * self.ids.len() * size_of::<f32>();
         let mut levels: Vec<Level> = Vec::new();
-        for part in all.chunks(TOGETHER) {
+        for part in all.chunks((HELD / bytes).max(1)) {
             let last: Vec<Node> =
                 part.iter().filter_map(|stage| self.nodes(*stage).pop()).collect();
             let (ours, theirs) = self.tap(&last)?;
@@ -232,8 +224,14 @@ impl Search<'_, '_> {
                 let (stage, tensor) = (stage.to_string(), node.key.to_string());
                 levels.push(Level { stage, tensor, distance, noise, jump, flagged });
             }
+            let same = |captured: &Captured, logits: &[f32]| {
+                let head = captured.get(&output(Stage::Head));
+                head.is_some_and(|seen| same_bits(seen, logits))
+            };
+            capture.subject_unchanged |= same(&ours, subject);
+            capture.reference_unchanged |= same(&theirs, reference);
         }
-        Ok(levels)
+        Ok((levels, capture))
     }
 
     /// How far the reference is from itself when it is fed one position less.

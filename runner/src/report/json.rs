@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Basis, Ended, Summary};
 use crate::compare::Verdict;
 use crate::localize::Localization;
+use crate::localize::vote::Vote;
 use crate::run::{Cause, Outcome};
 
 /// One line.
@@ -20,6 +21,10 @@ enum Line<'a> {
         file: &'a str,
         line: usize,
         verdict: Option<&'a Verdict>,
+    },
+    Vote {
+        id: &'a str,
+        vote: &'a Vote,
     },
     Localization {
         id: &'a str,
@@ -51,6 +56,14 @@ pub fn trial(ended: &Ended) -> serde_json::Result<String> {
         line: ended.line,
         verdict,
     })
+}
+
+/// The line of a vote on a trial's logits.
+///
+/// # Errors
+/// If a figure has no JSON.
+pub fn vote(id: &str, vote: &Vote) -> serde_json::Result<String> {
+    serde_json::to_string(&Line::Vote { id, vote })
 }
 
 /// The line of what was found where a trial's engines part.

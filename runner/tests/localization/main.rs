@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bitnet_engine::gguf::GgufFile;
 use bitnet_engine::model::{Activation, RopeStyle};
 use bitnet_runner::compare::Word;
-use bitnet_runner::localize::{Finding, Localization, report, reproducer, safetensors};
-use bitnet_runner::run::{Engines, Outcome, Project, Runner, Settings};
+use bitnet_runner::localize::{Finding, Localization, report, reproducer, safetensors, vote};
+use bitnet_runner::run::{Engines, Obstacle, Outcome, Project, Runner, Settings};
 use bitnet_runner::suite::Trial;
 use subject::{Fault, Faulty};
 
@@ -250,7 +250,9 @@ fn healthy_engines_part_nowhere_and_every_name_is_known() {
         }
         let found = match runner.localize(trial) {
             Ok(localized) => localized.found,
-            Err(bitnet_runner::run::Obstacle::Missing(_)) if cfg!(not(feature = "llama-cpp")) => {
+            Err(Obstacle::Missing(_) | Obstacle::NotBuilt(_))
+                if cfg!(not(feature = "llama-cpp")) =>
+            {
                 continue;
             }
             Err(why) => panic!("{}: {why:?}", trial.id),
@@ -321,4 +323,24 @@ fn a_wrong_scale_breaks_the_rung_of_scales_alone() {
     assert_eq!(held, expected, "{ladder:?}");
     let words = &ladder.broken().expect("the scales").words;
     assert!(words.contains("blk.1.ffn_down.weight: 1.0100 times"), "{words}");
+}
+
+/// The vote of whole passes: with a fault in the subject, the reference and our scalar code agree to the bit.
+#[test]
+fn a_faulty_engine_stands_alone_and_a_healthy_one_does_not() {
+    let project = project();
+    let trial = trial(&project, TERNARY);
+    for (fault, alone) in [
+        (Fault::None, None),
+        (Fault::Config(|c| c.rms_epsilon = 1e-2), Some("bitnet-engine")),
+        (Fault::File(damage::larger_scale), Some("bitnet-engine")),
+    ] {
+        let mut runner = runner(fault);
+        let localized = runner.localize(trial).expect("both engines compute");
+        let vote = runner.vote(trial, &localized).expect("three voices");
+        let text = vote::text(&vote);
+        assert_eq!(vote.alone.as_deref(), alone, "{text}");
+        assert!(text.contains("    bitnet-cpp and our scalar code: the same bits"), "{text}");
+        assert!(vote.silent.is_empty(), "{text}");
+    }
 }
