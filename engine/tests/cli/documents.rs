@@ -5,6 +5,7 @@ use std::path::Path;
 use bitnet_engine::exit::Exit;
 
 use crate::program::{Models, call};
+use crate::shell_lines;
 
 #[test]
 fn docs_cli_md_is_current() {
@@ -61,4 +62,23 @@ fn a_man_page_for_every_verb_that_help_shows() {
     let file = models.file("taken", b"");
     let ended = call(&["man", &file]).with(Exit::ReportNotWritten);
     assert!(ended.err.contains("cannot write man pages to '"), "{}", ended.err);
+}
+
+/// `--help` at the end ends a command before it works, but not before its flags and values are read.
+#[test]
+fn every_command_of_the_documents_is_one_that_this_program_takes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut seen = 0;
+    for document in shell_lines::documents(root) {
+        for line in shell_lines::commands(&document) {
+            let Some(arguments) = shell_lines::arguments(&line.words, "bitnet") else { continue };
+            let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            arguments.push("--help");
+            let ended = call(&arguments);
+            assert_eq!(ended.code, Some(0), "{}: {:?}\n{}", line.place, line.words, ended.err);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen} commands");
+    assert_eq!(call(&["run", "--modle", "x", "--help"]).code, Some(2), "a flag that is none");
 }

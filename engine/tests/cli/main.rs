@@ -13,6 +13,7 @@ mod packed;
 mod packing;
 mod program;
 mod quantize;
+mod shell_lines;
 mod streams;
 #[path = "../model/synthetic.rs"]
 #[expect(dead_code, reason = "the tests of models use more of it")]
