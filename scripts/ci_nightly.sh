@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The thorough run of the night: the official model, both tiers against the live references, speed, and all
 # of it as receipts and a page in docs/baselines/<date>-<commit>/.
-#   bash scripts/ci_nightly.sh [build|fetch|suites|bench|report|publish|all]
+#   bash scripts/ci_nightly.sh [build|fetch|suites|localize|bench|report|publish|all]
 # `publish` commits that folder on a branch of its own and pushes it; `all` does not publish.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,10 @@ suites() {
     target/debug/parity run --receipts "$receipts/parity" --junit out/junit.xml --markdown out/summary.md
 }
 
+localize() {
+    bash scripts/ci_crossval.sh localize
+}
+
 bench() {
     BENCH=::bench:: bash scripts/ci_crossval.sh bench
 }
@@ -32,7 +36,9 @@ bench() {
 report() {
     rm -rf "$folder"
     mkdir -p "$folder"
-    target/debug/parity report --title "Night of $name" --out "$folder/report.html" "$receipts"
+    touch out/localized.jsonl
+    target/debug/parity report --title "Night of $name" --localized out/localized.jsonl \
+        --out "$folder/report.html" "$receipts"
     cp -r "$receipts" "$folder/receipts"
     echo "$folder"
 }
@@ -49,15 +55,16 @@ all() {
     bash "$0" build
     bash "$0" fetch
     bash "$0" suites || code=$?
+    bash "$0" localize || [ "$code" -ne 0 ] || code=$?
     bash "$0" bench || [ "$code" -ne 0 ] || code=$?
     bash "$0" report || [ "$code" -ne 0 ] || code=$?
     return "$code"
 }
 
 case ${1:-all} in
-build | fetch | suites | bench | report | publish | all) "${1:-all}" ;;
+build | fetch | suites | localize | bench | report | publish | all) "${1:-all}" ;;
 *)
-    echo "error: no step '$1'; steps: build, fetch, suites, bench, report, publish, all" >&2
+    echo "error: no step '$1'; steps: build, fetch, suites, localize, bench, report, publish, all" >&2
     exit 2
     ;;
 esac

@@ -11,16 +11,27 @@ checks() {
     cargo clippy --locked --no-default-features --all-targets -- -D warnings
 }
 
-# Unit tests and everything that asks no reference. The suites are a step of their own; the fault list, which
-# takes minutes, is part of .ci/run.
+# Unit tests, and every test of the runner that needs no reference. The suites are a step of their own; the
+# fault list, which takes minutes, is part of .ci/run.
 tests() {
-    local targets=() name
-    for name in baselines bench cli documents fetch formats i2s_layouts locking quantization reports \
-        store worker workflows; do
-        targets+=(--test "$name")
+    local targets=() path name
+    for path in runner/tests/*.rs runner/tests/*/main.rs; do
+        name=$(basename "${path%/main.rs}" .rs)
+        if [ "$name" != suites ] && [ "$name" != fault_list ] && ! needs_reference "$name"; then
+            targets+=(--test "$name")
+        fi
     done
     cargo test --locked --no-default-features -p bitnet-engine
     cargo test --locked --no-default-features -p bitnet-runner --lib "${targets[@]}"
+}
+
+# Whether the manifest says that the test needs a reference's feature.
+needs_reference() {
+    awk -v name="name = \"$1\"" '
+        BEGIN { RS = ""; FS = "\n" }
+        /required-features/ { for (i = 1; i <= NF; i++) if ($i == name) found = 1 }
+        END { exit !found }
+    ' runner/Cargo.toml
 }
 
 suites() {

@@ -224,38 +224,3 @@ fn scripts_are_sound_bash_and_refuse_a_step_that_they_do_not_have() {
         assert!(text.starts_with("error: no step 'everything'; steps: "), "{text}");
     }
 }
-
-/// Every test of the runner runs somewhere on a pull request's way: without a reference in `ci_pr.sh`, or
-/// with one in `.ci/run`.
-#[test]
-fn no_test_is_forgotten() {
-    let script = fs::read_to_string(root().join("scripts/ci_pr.sh")).expect("the script");
-    let listed = script.split("for name in ").nth(1).and_then(|rest| rest.split(';').next());
-    let listed: BTreeSet<String> = listed
-        .expect("the list")
-        .replace('\\', " ")
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let manifest = fs::read_to_string(root().join("runner/Cargo.toml")).expect("the manifest");
-    let manifest: toml::Table = manifest.parse().expect("TOML");
-    let with_reference: BTreeSet<String> = manifest["test"]
-        .as_array()
-        .expect("tests")
-        .iter()
-        .filter(|test| test.get("required-features").is_some())
-        .map(|test| test["name"].as_str().expect("a name").to_owned())
-        .collect();
-    // Steps of their own.
-    let apart = ["suites", "fault_list"].map(str::to_owned);
-    let mut wanted = BTreeSet::new();
-    for entry in fs::read_dir(root().join("runner/tests")).expect("the tests") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        if path.extension().is_some() || path.join("main.rs").is_file() {
-            wanted.insert(name);
-        }
-    }
-    wanted.retain(|name| !with_reference.contains(name) && !apart.contains(name));
-    assert_eq!(listed, wanted);
-}

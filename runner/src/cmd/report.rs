@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
+use serde::Deserialize;
 
 use super::run_reports::save;
 use crate::escape;
 use crate::exit::Exit;
+use crate::localize::Localization;
 use crate::receipt::{self, Receipt, ReceiptError};
 use crate::report::{html, print_line};
 
@@ -32,6 +34,9 @@ pub struct ReportArgs {
     /// Copy the receipts of the shards of one run into this folder, which is made
     #[arg(long, value_name = "DIR")]
     merge: Option<PathBuf>,
+    /// JSON lines of `parity localize --format json`: the cause, on the page of its case
+    #[arg(long, value_name = "FILE")]
+    localized: Vec<PathBuf>,
     /// Bandwidth of the machine's memory, as `bitnet bench` measures it: the roof of decoding
     #[arg(long, value_name = "GB/S", value_parser = positive)]
     bandwidth: Option<f64>,
@@ -91,6 +96,15 @@ pub fn execute(args: &ReportArgs) -> Exit {
             Receipt::Parity(receipt) => input.parity.push(*receipt),
         }
     }
+    for path in &args.localized {
+        match localized(path) {
+            Ok(found) => input.localized.extend(found),
+            Err(why) => {
+                eprintln!("error: {}: {why}; nothing was written", shown(path));
+                return Exit::Usage;
+            }
+        }
+    }
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(PAGE));
     if let Err(error) = save(&out, &html::document(&input)) {
         eprintln!("error: cannot write '{}': {error}; name another file with --out", shown(&out));
@@ -98,6 +112,31 @@ pub fn execute(args: &ReportArgs) -> Exit {
     }
     print_line(&shown(&out));
     Exit::Ok
+}
+
+/// The findings in a file of JSON lines, each with its trial. Lines of another reason are a run's.
+fn localized(path: &Path) -> Result<Vec<(String, Localization)>, String> {
+    /// What tells what a line is.
+    #[derive(Deserialize)]
+    struct Head {
+        reason: String,
+    }
+    #[derive(Deserialize)]
+    struct Found {
+        id: String,
+        localization: Localization,
+    }
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let words = |error: serde_json::Error| format!("line {}: {error}", index + 1);
+        let head: Head = serde_json::from_str(line).map_err(words)?;
+        if head.reason == "localization" {
+            let Found { id, localization } = serde_json::from_str(line).map_err(words)?;
+            found.push((id, localization));
+        }
+    }
+    Ok(found)
 }
 
 fn shown(path: &Path) -> String {

@@ -50,7 +50,13 @@ fn every_command_of_parity_is_one_that_it_takes() {
 /// Packages, tests, benches and features that cargo may be asked for.
 fn known(kind: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for package in ["engine", "cpp-bridge", "runner", "cpp-bridge/reference/bitnet-cpp", "cpp-bridge/reference/llama-cpp"] {
+    for package in [
+        "engine",
+        "cpp-bridge",
+        "runner",
+        "cpp-bridge/reference/bitnet-cpp",
+        "cpp-bridge/reference/llama-cpp",
+    ] {
         let folder = root().join(package);
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
         let manifest: toml::Table = manifest.parse().expect("TOML");
@@ -58,7 +64,9 @@ fn known(kind: &str) -> BTreeSet<String> {
             let entries = fs::read_dir(folder).into_iter().flatten();
             let paths = entries.map(|entry| entry.expect("an entry").path());
             paths
-                .filter(|path| path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").is_file())
+                .filter(|path| {
+                    path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").is_file()
+                })
                 .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
                 .collect::<Vec<_>>()
         };
@@ -84,7 +92,9 @@ fn what_cargo_is_asked_for_is_there_and_no_other_program_is_needed() {
     for document in documents(&root()) {
         for line in commands(&document) {
             let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-            if arguments(&line.words, "parity").is_some() || arguments(&line.words, "bitnet").is_some() {
+            if arguments(&line.words, "parity").is_some()
+                || arguments(&line.words, "bitnet").is_some()
+            {
                 continue;
             }
             match words[..] {
@@ -96,7 +106,11 @@ fn what_cargo_is_asked_for_is_there_and_no_other_program_is_needed() {
                     let verbs = ["bench", "build", "fetch", "install", "nextest", "test"];
                     assert!(verbs.contains(&verb), "{}: cargo {verb}", line.place);
                     for pair in rest.windows(2) {
-                        if let [flag @ ("-p" | "--test" | "--bench" | "--bin" | "--features"), name] = pair {
+                        if let [
+                            flag @ ("-p" | "--test" | "--bench" | "--bin" | "--features"),
+                            name,
+                        ] = pair
+                        {
                             assert!(known(flag).contains(*name), "{}: {flag} {name}", line.place);
                         }
                     }

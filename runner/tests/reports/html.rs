@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bitnet_runner::exit::Exit;
 use bitnet_runner::receipt::{BenchReceipt, Word, write_parity};
+use serde_json::json;
 
 use crate::comparisons::comparison;
 use crate::program::{Project, project, says};
@@ -115,6 +116,34 @@ fn a_divergence_shows_its_rule_its_place_in_context_and_its_charts() {
     assert!(why.is_some() && why < chart, "the cause before the charts");
     assert!(case.find("class=\"context\"") < chart, "and its place");
     assert!(!page.contains("NaN"), "a place that is no number");
+}
+
+#[test]
+fn a_cause_that_was_found_stands_with_its_case() {
+    let project = project(&[]);
+    write_parity(&project.path("r"), &comparison("prose::bad", 1.5, "a")).expect("written");
+    let distance = |relative| json!({"relative": relative, "largest": relative, "worst": [1, 2], "equal-bits": 0.0});
+    let level = |stage, relative: f64, flagged| {
+        json!({"stage": stage, "tensor": "l_out", "distance": distance(relative), "noise": 1e-7,
+               "jump": null, "flagged": flagged})
+    };
+    let found = json!({"reason": "localization", "id": "ci-light::parity::prose::bad", "localization": {
+        "subject": "bitnet-engine", "reference": "bitnet-cpp 1.0.2", "positions": 4, "positions-of-case": 4,
+        "finding": "operation", "tokens": null,
+        "capture": {"subject-unchanged": true, "reference-unchanged": true},
+        "profile": [level("embedding", 1e-8, false), level("layer 0", 0.3, true)],
+        "nodes": [], "origin": null, "ladders": [], "decode": null,
+    }});
+    let lines = format!("{found}\n{}\n", json!({"reason": "summary"}));
+    fs::write(project.path("localized.jsonl"), lines).expect("written");
+    let page = page(&project, &["r", "--localized", "localized.jsonl"]);
+    says(
+        &page,
+        &["Where it begins", "layer 0 l_out", "3.00e-1, noise 1.0e-7", "prefill of 4 positions"],
+    );
+    fs::write(project.path("bad.jsonl"), "{}\n").expect("written");
+    let ended = project.call(&["report", "r", "--localized", "bad.jsonl"]).with(Exit::Usage);
+    says(&ended.err, &["error: bad.jsonl: line 1: missing field `reason`", "nothing was written"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod bench;
 mod chart;
+mod localized;
 mod page;
 mod parity;
 
@@ -12,6 +13,7 @@ use maud::{Markup, html};
 
 use crate::backend::Identity;
 use crate::escape;
+use crate::localize::Localization;
 use crate::machine::Machine;
 use crate::receipt::{BenchReceipt, ParityReceipt};
 use page::{Entry, Mood};
@@ -29,6 +31,8 @@ pub struct Input {
     pub bench: Vec<BenchReceipt>,
     /// Receipts of comparisons, in any order.
     pub parity: Vec<ParityReceipt>,
+    /// Trials and what `parity localize` found of them.
+    pub localized: Vec<(String, Localization)>,
     /// Bytes a second that the machine's memory gives, where they were measured.
     pub bandwidth: Option<f64>,
 }
@@ -40,7 +44,7 @@ pub fn document(input: &Input) -> String {
     for receipt in &input.parity {
         machines.number(&receipt.machine);
     }
-    let mut entries = comparisons(&input.parity);
+    let mut entries = comparisons(&input.parity, &input.localized);
     entries.extend(benchmarks(&input.bench, input.bandwidth, &mut machines));
     let times = || {
         let parity = input.parity.iter().map(|receipt| receipt.time.as_str());
@@ -54,7 +58,7 @@ pub fn document(input: &Input) -> String {
     page::document(&page::Frame { title: escape::text(&input.title), basis }, entries)
 }
 
-fn comparisons(receipts: &[ParityReceipt]) -> Vec<Entry> {
+fn comparisons(receipts: &[ParityReceipt], localized: &[(String, Localization)]) -> Vec<Entry> {
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<&ParityReceipt>> = BTreeMap::new();
     for receipt in receipts {
         groups.entry((&receipt.case.id, receipt.against.as_deref())).or_default().push(receipt);
@@ -67,7 +71,16 @@ fn comparisons(receipts: &[ParityReceipt]) -> Vec<Entry> {
         Some((parity::mood(newest), -kl))
     });
     let entries = groups.iter().zip(detailed);
-    entries.filter_map(|(group, detailed)| parity::entry(group, detailed)).collect()
+    let entry = |(group, detailed): (&Vec<&ParityReceipt>, bool)| {
+        let newest = group.last()?;
+        let of_it = localized.iter().find(|(id, found)| {
+            // A receipt's id has no tier, and a finding has the reference's version behind its name.
+            id.split_once("::").is_some_and(|(_, id)| id == newest.case.id)
+                && newest.against.as_deref() == found.reference.split(' ').next()
+        });
+        parity::entry(group, detailed, of_it.map(|(_, found)| localized::section(found)))
+    };
+    entries.filter_map(entry).collect()
 }
 
 fn benchmarks<'a>(

@@ -27,8 +27,12 @@ pub fn mood(receipt: &ParityReceipt) -> Mood {
 }
 
 /// The newest of `receipts`, all of one case against one reference and in the order of time. Only where
-/// `detailed` are there charts.
-pub fn entry(receipts: &[&ParityReceipt], detailed: bool) -> Option<Entry> {
+/// `detailed` are there charts. `localized` is what was found of its cause.
+pub fn entry(
+    receipts: &[&ParityReceipt],
+    detailed: bool,
+    localized: Option<Markup>,
+) -> Option<Entry> {
     let newest = *receipts.last()?;
     let against = newest.against.as_deref().unwrap_or("no reference");
     Some(Entry {
@@ -39,6 +43,7 @@ pub fn entry(receipts: &[&ParityReceipt], detailed: bool) -> Option<Entry> {
         say: newest.metrics.as_ref().map_or_else(String::new, say),
         body: html! {
             (why(newest))
+            @if let Some(cause) = localized { (cause) }
             @if let Some(raw) = &newest.raw {
                 @if detailed { (paths(newest, raw)) }
             }
