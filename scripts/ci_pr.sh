@@ -34,11 +34,15 @@ needs_reference() {
     ' runner/Cargo.toml
 }
 
+# Every trial but benchmarks; goldens answer for the references.
 suites() {
+    rm -rf out/receipts
     mkdir -p out
     cargo run --locked --no-default-features -p bitnet-runner --bin parity -- \
-        run ci-light:: --skip ::parity:: --skip ::tokenizer:: --skip ::bench:: \
-        --junit out/junit.xml --markdown out/summary.md
+        run ci-light:: --skip ::bench:: --receipts out/receipts --junit out/junit.xml \
+        --markdown out/summary.md
+    cargo run --locked --no-default-features -p bitnet-runner --bin parity -- \
+        report --title 'Against goldens' --out out/report.html out/receipts
 }
 
 licences() {

@@ -1,5 +1,5 @@
-//! The commands that Markdown documents tell people to type: the lines of their `sh` blocks, as words. Just
-//! enough of a shell for documents; what it does not understand is a panic that names the place.
+//! The commands that Markdown documents tell people to type: the lines of their `sh` blocks, and those behind
+//! a prompt in their `console` blocks, as words. Just enough of a shell for documents; what it does not understand is a panic that names the place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub fn documents(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The commands of all `sh` blocks of `document`, in order.
+/// The commands of all `sh` and `console` blocks of `document`, in order.
 pub fn commands(document: &Path) -> Vec<Line> {
     let name = document.file_name().expect("a name").to_string_lossy().into_owned();
     let text = fs::read_to_string(document).expect("the document");
@@ -36,13 +36,20 @@ pub fn commands(document: &Path) -> Vec<Line> {
         match (line.strip_prefix("```"), &block) {
             (Some(mark), None) => block = Some(mark.to_owned()),
             (Some(_), Some(_)) => block = None,
-            (None, Some(mark)) if mark == "sh" || mark.starts_with("sh ") => {
+            (None, Some(mark)) => {
+                let is_shell = mark == "sh" || mark.starts_with("sh ");
+                let typed = if mark == "console" {
+                    line.strip_prefix("$ ")
+                } else {
+                    is_shell.then_some(line)
+                };
+                let Some(line) = typed else { continue };
                 let place = format!("{name}:{}", index + 1);
                 for words in split(line, &place) {
                     found.push(Line { place: place.clone(), block: mark.clone(), words });
                 }
             }
-            (None, _) => {}
+            (None, None) => {}
         }
     }
     found
