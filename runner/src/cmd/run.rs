@@ -151,8 +151,7 @@ fn run(
     let mut terminal = human.then(|| Terminal::new(colour, args.quiet, selected.len()));
     // Goldens keep no tensors, and whoever asks for them wants no reference started unasked.
     let goldens_alone = goldens == GoldenUse::Always && !args.localize;
-    let localizing =
-        if goldens_alone { Localizing::Off } else { Localizing::new(args.localize, human) };
+    let localizing = if goldens_alone { None } else { Localizing::new(args.localize, human) };
     let (mut summary, mut all, start) = (Summary::default(), Vec::new(), Instant::now());
     for trial in selected {
         if let Some(terminal) = &terminal {
@@ -165,6 +164,10 @@ fn run(
         };
         let seconds = begun.elapsed().as_secs_f64();
         receipts.keep(&runner, trial, &outcome);
+        let outcome = match localizing {
+            Some(localizing) => localizing.extend(&mut runner, trial, outcome, human)?,
+            None => outcome,
+        };
         let ended = ended(project, &runner, trial, outcome, seconds);
         match &trial.ignored {
             Some(_) if !args.include_ignored => summary.add_above_tier(1),
@@ -173,9 +176,6 @@ fn run(
         match &mut terminal {
             Some(terminal) => terminal.end(&ended),
             None => print_line(&json::trial(&ended)?),
-        }
-        if localizing.applies(&ended.outcome) {
-            localizing.say(&mut runner, trial, &mut terminal)?;
         }
         all.push(ended);
     }

@@ -163,7 +163,7 @@ fn sums(sides: [&Side<'_>; 2], matrix: &FileMatrix, positions: &[usize]) -> Rung
         }
         if let Some((row, position, sum, behind)) = first {
             found.push(format!(
-                "{differ} of {} sums of the {} are not the exact ones for its own codes, first row {row} of \
+                "{differ} of {} sums of the {} are not the exact ones for the codes of its input, first row {row} of \
                  {} at position {position}: {behind:.2} in place of {sum}",
                 side.sums.len(),
                 side.name,

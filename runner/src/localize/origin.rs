@@ -1,7 +1,7 @@
 //! One operation of both engines against the same computed anew: who is at fault, and why. Asks no engine.
 
 use super::evaluate::{Captured, Site};
-use super::graph::{Node, Stage};
+use super::graph::{Node, Operation, Stage};
 use super::hypotheses::{self, Hypothesis};
 use super::measure::{Distance, rows, same_bits};
 use super::{Alone, Evidence, Local, Look, Origin};
@@ -10,6 +10,13 @@ use super::{Alone, Evidence, Local, Look, Origin};
 pub(super) const KAPPA: f64 = 2.5;
 /// A relative distance that another order of sums makes: an operation within it is not at fault.
 pub(super) const ROUNDING: f64 = 1e-5;
+/// The same for attention, where a last bit may turn a weight's rounding to f16.
+const ROUNDING_OF_WEIGHTS: f64 = 5e-4;
+
+/// What another order of sums makes of an operation.
+fn rounding(operation: &Operation) -> f64 {
+    if *operation == Operation::Attention { ROUNDING_OF_WEIGHTS } else { ROUNDING }
+}
 
 /// An operation's result and the same computed anew.
 struct Anew {
@@ -118,13 +125,14 @@ impl<'a> Both<'a> {
 /// Whether this operation is at fault, in whom, and why.
 fn fault(both: &Both<'_>) -> Option<(Alone, String)> {
     let Both { subject, reference, mine, its, distance, .. } = both;
+    let rounding = rounding(&mine.node.operation);
     if subject.actual.is_none() && reference.actual.is_some() {
         return Some((Alone::Subject, "the subject computes no such tensor".into()));
     }
     let percent = |distance: &Distance| format!("{:.3e}", distance.size());
     match (subject.local.distance(), reference.local.distance()) {
         (Some(ours), Some(theirs)) => {
-            let floor = if theirs.is_none() { 0.0 } else { (KAPPA * theirs.size()).max(ROUNDING) };
+            let floor = if theirs.is_none() { 0.0 } else { (KAPPA * theirs.size()).max(rounding) };
             if ours.exceeds(floor) {
                 let words = format!(
                     "on its own inputs the subject is {} off what the operation gives, the reference {}",
@@ -133,7 +141,7 @@ fn fault(both: &Both<'_>) -> Option<(Alone, String)> {
                 );
                 return Some((Alone::Subject, words));
             }
-            let floor = (KAPPA * ours.size()).max(ROUNDING);
+            let floor = (KAPPA * ours.size()).max(rounding);
             let words = || {
                 format!(
                     "on its own inputs the reference is {} off what the operation gives, the subject {}",
@@ -143,7 +151,7 @@ fn fault(both: &Both<'_>) -> Option<(Alone, String)> {
             };
             theirs.exceeds(floor).then(|| (Alone::Reference, words()))
         }
-        (Some(ours), None) if ours.exceeds(ROUNDING) => {
+        (Some(ours), None) if ours.exceeds(rounding) => {
             let words = format!(
                 "on its own inputs the subject is {} off what the operation gives; the reference was not \
                  looked at",

@@ -71,8 +71,8 @@ pub fn headline(found: &Localization) -> String {
     match (found.finding, &found.origin) {
         (Finding::Nothing, _) => "nothing diverges: every tensor compared has the same bits".into(),
         (Finding::Rounding, _) => {
-            "nothing diverges beyond rounding: bits differ, every operation is within 1e-5 of the same \
-             one computed anew"
+            "nothing diverges beyond rounding: bits differ, and no operation that was looked at adds more \
+             than another order of its sums"
                 .into()
         }
         (Finding::Tokens, _) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use super::Evidence;
 use super::safetensors::{RowTensor, write};
@@ -21,6 +21,7 @@ pub fn write_folder(
     request: &OpenRequest,
 ) -> io::Result<Option<PathBuf>> {
     let Some((tensor, operation)) = &evidence.origin else { return Ok(None) };
+    let folder = &path::absolute(folder)?;
     fs::create_dir_all(folder)?;
     let rows = |(name, columns, values): &(String, usize, Vec<f32>)| {
         let shape = [values.len() / columns, *columns];
@@ -67,7 +68,8 @@ fn {name_of_test}_is_the_references() {{
     let file = std::path::Path::new({folder:?}).join("tensors.safetensors");
     let expected = &safetensors::read(&std::fs::read(file).unwrap()).unwrap()["expected"];
     let mut engine = EngineBackend::new();
-    engine.open(&OpenRequest::new({model:?}, {context})).unwrap();
+    let request = OpenRequest {{ threads: {threads}, isa: {isa}, ..OpenRequest::new({model:?}, {context}) }};
+    engine.open(&request).unwrap();
     let tensors = engine.tap(&{ids:?}, &[{name:?}.into()]).unwrap();
     let seen = tensors.iter().find(|tensor| tensor.occurrence == {occurrence}).unwrap();
     for (row, position) in expected.values.chunks(expected.shape[1]).zip({positions:?}) {{
@@ -76,6 +78,8 @@ fn {name_of_test}_is_the_references() {{
 }}
 "#,
         context = request.context,
+        threads = request.threads,
+        isa = request.isa.as_ref().map_or("None".into(), |isa| format!("Some({isa:?}.into())")),
         ids = evidence.ids,
         positions = evidence.positions,
     )

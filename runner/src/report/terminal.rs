@@ -93,14 +93,6 @@ impl Terminal {
         self.bar.inc(1);
     }
 
-    /// More about the trial that has just ended and failed.
-    pub fn more(&mut self, text: &str) {
-        self.bar.suspend(|| print_line(&format!("{text}\n")));
-        if let Some((_, story)) = self.failures.last_mut() {
-            *story += &format!("\n{text}");
-        }
-    }
-
     /// The run is over: failures once more, then the summary.
     pub fn finish(self, summary: &str) {
         self.bar.finish_and_clear();

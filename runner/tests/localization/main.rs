@@ -284,7 +284,7 @@ fn the_story_names_tensor_row_and_cause() {
         "  exactness ladder of attn_o_out-1 (blk.1.attn_output.weight):\n    absmax  holds: ",
         "    codes   holds: every int8 code is the same\n",
         "    sums    BREAKS: ",
-        " sums of the subject are not the exact ones for its own codes, first row 17 of \
+        " sums of the subject are not the exact ones for the codes of its input, first row 17 of \
          blk.1.attn_output.weight at position 0: ",
         "    scales  holds: ",
     ] {
