@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use crate::gguf::{GgufFile, TensorInfo};
 use crate::kernels::Kernels;
 use crate::model::{
-    Config, KvCache, LoadOptions, RopeTable, Workspace, arranged_bytes, screen_bytes,
+    Config, KeyCache, KvCache, LoadOptions, RopeTable, Workspace, arranged_bytes, screen_bytes,
 };
 use crate::session::CHUNK;
 
@@ -35,8 +35,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Needs of the model in `file`, as `config` describes it, with a session of `context` positions and
-    /// so many threads.
+    /// Needs of the model in `file`, as `config` describes it, with a session of `context` positions, so
+    /// many threads and keys of this type.
     ///
     /// That the file has all tensors of its architecture is not checked; loading does.
     pub fn of(
@@ -46,6 +46,7 @@ impl Needs {
         options: &LoadOptions,
         context: usize,
         threads: NonZeroUsize,
+        key_cache: KeyCache,
     ) -> Self {
         let arranged = |tensor: &TensorInfo| arranged_bytes(tensor, options.i2_s, kernels);
         let chunk = CHUNK.min(context);
@@ -69,12 +70,13 @@ impl Needs {
         Self {
             mapped: sum(&|tensor| tensor.size),
             arranged: sum(&|tensor| arranged(tensor).unwrap_or(0)),
-            cache: KvCache::bytes(config, context) as u64,
+            cache: KvCache::bytes(config, context, key_cache) as u64,
             workspace: workspace as u64,
             read_by_token,
             screen,
             read_by_step_top: read_by_token - read_by_head + screen,
-            read_by_position: KvCache::bytes(config, 1) as u64 / KvCache::padded(1) as u64,
+            read_by_position: KvCache::bytes(config, 1, key_cache) as u64
+                / KvCache::padded(1) as u64,
         }
     }
 

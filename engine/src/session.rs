@@ -9,13 +9,29 @@ use std::sync::Arc;
 use crate::kernels::Dispatched;
 use crate::memory::{OutOfMemory, zeros};
 use crate::model::{
-    Forward, KvCache, LogitsOf, MOST, Model, RopeTable, Screening, Tap, Top, Workspace,
+    Forward, KeyCache, KvCache, LogitsOf, MOST, Model, RopeTable, Screening, Tap, Top, Workspace,
 };
 use crate::threads::ThreadPool;
 
 /// Positions computed together while a prompt is read: enough to reuse each weight once it is unpacked,
 /// few enough for their buffers to stay in the caches; a multiple of the 6 tokens of a tile.
 pub(crate) const CHUNK: usize = 96;
+
+/// How a session computes, where the usual way is not wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Positions of a prompt that are computed together at most; at least one are. No bit of a result
+    /// depends on it; memory and speed do.
+    pub chunk: usize,
+    /// Type of the keys in the KV cache.
+    pub key_cache: KeyCache,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { chunk: CHUNK, key_cache: KeyCache::default() }
+    }
+}
 
 /// Why a request was not computed. The session is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -99,19 +115,18 @@ impl Session {
         context: usize,
         threads: NonZeroUsize,
     ) -> Result<Self, SessionError> {
-        Self::with_chunk(model, context, threads, CHUNK)
+        Self::with_options(model, context, threads, SessionOptions::default())
     }
 
-    /// [`Session::new`] that computes at most `chunk` positions of a prompt together, at least one. No bit
-    /// of a result depends on it; memory and speed do.
+    /// [`Session::new`] that computes as `options` say.
     ///
     /// # Errors
     /// As for [`Session::new`].
-    pub fn with_chunk(
+    pub fn with_options(
         model: &Arc<Model>,
         context: usize,
         threads: NonZeroUsize,
-        chunk: usize,
+        options: SessionOptions,
     ) -> Result<Self, SessionError> {
         let config = model.config();
         if context == 0 || context > config.context_length {
@@ -119,9 +134,12 @@ impl Session {
         }
         let pool = ThreadPool::new(threads)?;
         Ok(Self {
-            cache: KvCache::new(config, context)?,
+            cache: KvCache::new(config, context, options.key_cache)?,
             rope: RopeTable::new(config, model.rope_factors(), context)?,
-            work: Workspace::new(model, context, chunk.clamp(1, context), pool.threads())?,
+            work: {
+                let chunk = options.chunk.clamp(1, context);
+                Workspace::new(model, context, chunk, pool.threads())?
+            },
             pool,
             step_logits: zeros(config.vocab_size)?,
             screening: None,
@@ -237,24 +255,55 @@ impl Session {
     /// # Errors
     /// As for [`Session::step`], or if there is no memory for what is made at first.
     pub fn step_top(&mut self, id: u32, count: usize) -> Result<&[f32], SessionError> {
-        let model = Arc::clone(&self.model);
-        let screen = if (1..=MOST).contains(&count) { model.head_screen() } else { None };
-        let Some(screen) = screen else { return self.step(id) };
         self.check(&[id])?;
-        let config = model.config();
-        let mut screening = match self.screening.take() {
-            Some(screening) => screening,
-            None => Box::new(Screening::new(config.vocab_size, config.embedding_length)?),
-        };
-        let position = self.position;
+        self.prepare_screening(count)?;
         let mut logits = std::mem::take(&mut self.step_logits);
-        let mut forward = self.forward(None);
-        forward.top = Some(Top { count, screen, work: &mut screening });
-        forward.chunk(&[id], position, LogitsOf::Last, &mut logits);
+        self.chunk_top(&[id], count, &mut logits);
         self.step_logits = logits;
-        self.screening = Some(screening);
-        self.position += 1;
         Ok(&self.step_logits)
+    }
+
+    /// [`Session::prefill`] with the logits of the last position, as [`Session::step_top`] gives them.
+    ///
+    /// # Errors
+    /// As for [`Session::prefill`].
+    pub fn prefill_top(&mut self, ids: &[u32], count: usize) -> Result<Vec<f32>, SessionError> {
+        self.check(ids)?;
+        self.prepare_screening(count)?;
+        let mut logits = zeros(self.model.config().vocab_size)?;
+        let chunk = self.work.chunk;
+        let (before, last) = ids.split_at((ids.len() - 1) / chunk * chunk);
+        if !before.is_empty() {
+            self.prefill(before, LogitsOf::Nothing)?;
+        }
+        self.chunk_top(last, count, &mut logits);
+        Ok(logits)
+    }
+
+    /// Makes what [`Session::chunk_top`] needs, where the model has a screen for so many.
+    fn prepare_screening(&mut self, count: usize) -> Result<(), SessionError> {
+        let screens = (1..=MOST).contains(&count) && self.model.head_screen().is_some();
+        if screens && self.screening.is_none() {
+            let config = self.model.config();
+            let screening = Screening::new(config.vocab_size, config.embedding_length)?;
+            self.screening = Some(Box::new(screening));
+        }
+        Ok(())
+    }
+
+    /// Appends at most a chunk of ids, which were checked; the largest logits of the last one.
+    fn chunk_top(&mut self, ids: &[u32], count: usize, logits: &mut [f32]) {
+        let model = Arc::clone(&self.model);
+        let mut screening = self.screening.take_if(|_| (1..=MOST).contains(&count));
+        let position = self.position;
+        let mut forward = self.forward(None);
+        forward.top = match (model.head_screen(), &mut screening) {
+            (Some(screen), Some(work)) => Some(Top { count, screen, work }),
+            _ => None,
+        };
+        forward.chunk(ids, position, LogitsOf::Last, logits);
+        self.screening = screening.or(self.screening.take());
+        self.position += ids.len();
     }
 
     fn forward<'a>(&'a mut self, tap: Option<&'a mut dyn Tap>) -> Forward<'a> {

@@ -11,9 +11,9 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::LoadOptions;
+use bitnet_engine::model::{KeyCache, LoadOptions};
 use bitnet_engine::needs::Needs;
-use bitnet_engine::session::Session;
+use bitnet_engine::session::{Session, SessionOptions};
 use bitnet_engine::synth::{SynthSpec, WeightType};
 use synthetic::TINY;
 
@@ -55,9 +55,13 @@ fn needs_are_what_is_allocated_and_what_the_shapes_say() {
             for (context, threads) in [(512, 1), (33, 2), (1, 1)] {
                 let threads = NonZeroUsize::new(threads).unwrap();
                 let options = LoadOptions::default();
-                let needs = Needs::of(&file, model.config(), kernels, &options, context, threads);
+                let key_cache = if threads.get() == 1 { KeyCache::F16 } else { KeyCache::F32 };
+                let config = model.config();
+                let needs =
+                    Needs::of(&file, config, kernels, &options, context, threads, key_cache);
                 let before = LIVE.load(Ordering::SeqCst);
-                let session = Session::new(&model, context, threads).unwrap();
+                let options = SessionOptions { key_cache, ..SessionOptions::default() };
+                let session = Session::with_options(&model, context, threads, options).unwrap();
                 let allocated = LIVE.load(Ordering::SeqCst) - before;
                 drop(session);
                 let said = (needs.cache + needs.workspace) as usize;
@@ -76,7 +80,7 @@ fn needs_are_what_is_allocated_and_what_the_shapes_say() {
         let kernels = Kernels::for_isa(isa).unwrap();
         let model = synthetic::load(&file, kernels);
         let options = LoadOptions::default();
-        Needs::of(&file, model.config(), kernels, &options, 512, NonZeroUsize::MIN)
+        Needs::of(&file, model.config(), kernels, &options, 512, NonZeroUsize::MIN, KeyCache::F32)
     };
     let weights = 2 * (2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 768) as u64;
     let norms = 4 * (2 * (256 + 256 + 256 + 768) + 256) as u64;

@@ -105,7 +105,8 @@ pub(crate) fn session_of(
     args: &ModelArgs,
     terminal: &Terminal,
 ) -> Result<Session, Exit> {
-    Session::new(model, context, args.threads()).map_err(|e| not_computed(&e, terminal))
+    Session::with_options(model, context, args.threads(), args.session_options())
+        .map_err(|e| not_computed(&e, terminal))
 }
 
 /// Prints why a session computes nothing: [`Exit::Environment`] if the system refused memory or a

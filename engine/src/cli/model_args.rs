@@ -6,11 +6,12 @@ use std::thread::available_parallelism;
 
 use bitnet_engine::escape;
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::{Config, LoadOptions};
+use bitnet_engine::model::{Config, KeyCache, LoadOptions};
 use bitnet_engine::quant::i2_s::FileLayout;
 use bitnet_engine::quant::tiles::Tiles;
-use clap::Args;
+use bitnet_engine::session::SessionOptions;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 
 /// Positions of a session where none are asked for.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -83,6 +84,37 @@ pub(crate) struct ModelArgs {
     /// if it has fewer, if not given
     #[arg(short, long, value_name = "N")]
     ctx_size: Option<usize>,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+/// What the KV cache is made of.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct CacheArgs {
+    /// Type of the keys in the KV cache; f16 takes half the memory and rounds them
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = KeyType::F32)]
+    cache_type_k: KeyType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KeyType {
+    F32,
+    F16,
+}
+
+impl CacheArgs {
+    /// The type of the keys.
+    pub(crate) fn keys(self) -> KeyCache {
+        match self.cache_type_k {
+            KeyType::F32 => KeyCache::F32,
+            KeyType::F16 => KeyCache::F16,
+        }
+    }
+
+    /// How a session with such a cache computes.
+    pub(crate) fn session_options(self) -> SessionOptions {
+        SessionOptions { key_cache: self.keys(), ..SessionOptions::default() }
+    }
 }
 
 fn layout_parser() -> impl TypedValueParser<Value = FileLayout> {
@@ -113,6 +145,11 @@ impl ModelArgs {
     /// Threads that compute.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         threads(self.threads)
+    }
+
+    /// How a session computes.
+    pub(crate) fn session_options(&self) -> SessionOptions {
+        self.cache.session_options()
     }
 
     /// Positions of the context for a model of this shape; may be more than the model has.

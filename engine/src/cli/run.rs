@@ -143,7 +143,8 @@ impl Work<'_> {
         let mut sampler = self.settings.sampler(model).map_err(usage)?;
         let stops = self.settings.stops().map_err(usage)?;
         let context = args.model.context(model.config());
-        let mut session = Session::new(model, context, args.model.threads())
+        let (threads, options) = (args.model.threads(), args.model.session_options());
+        let mut session = Session::with_options(model, context, threads, options)
             .map_err(|error| self.not_computed(&error))?;
         receipt.session(&session);
         self.settings.announce(self.terminal);

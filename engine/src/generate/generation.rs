@@ -68,7 +68,7 @@ impl<'t> Generation<'t> {
         self.step_nanoseconds.reserve(expected);
         sampler.forget();
         prompt.iter().for_each(|id| sampler.accept(*id));
-        let end = match self.prefill(session, prompt, interrupt)? {
+        let end = match self.prefill(session, sampler, prompt, interrupt)? {
             None => End::Interrupted,
             Some(_) if self.stops.limit == Some(0) => End::Length,
             Some(logits) => {
@@ -79,10 +79,11 @@ impl<'t> Generation<'t> {
         self.finish(end, on_event)
     }
 
-    /// The logits behind the prompt; none if the interrupt came first.
+    /// The logits behind the prompt, as far as the sampler needs them; none if the interrupt came first.
     fn prefill(
         &mut self,
         session: &mut Session,
+        sampler: &Sampler,
         prompt: &[u32],
         interrupt: &AtomicBool,
     ) -> Result<Option<Vec<f32>>, GenerateError> {
@@ -93,7 +94,10 @@ impl<'t> Generation<'t> {
         while !rest.is_empty() && !interrupt.load(Ordering::Relaxed) {
             let (chunk, behind) = rest.split_at(CHUNK.min(rest.len()));
             if behind.is_empty() {
-                logits = Some(session.prefill(chunk, LogitsOf::Last)?);
+                logits = Some(match sampler.deciding() {
+                    Some(count) => session.prefill_top(chunk, count)?,
+                    None => session.prefill(chunk, LogitsOf::Last)?,
+                });
             } else {
                 session.prefill(chunk, LogitsOf::Nothing)?;
             }

@@ -31,8 +31,19 @@ const PANELS: usize = 4;
 const TOKENS: usize = 6;
 /// Groups that are unpacked at a time: 42 groups of 4 panels take 31.5 KiB of the first-level cache.
 const DEPTH: usize = 42;
-/// How far in front of its place a panel is fetched; see `avx512`.
-const AHEAD: usize = 4096;
+/// How far in front of its place a panel is fetched into the second-level cache, and into the first:
+/// the processor's own prefetching does not keep up with loads that straddle lines.
+const FAR: usize = 8192;
+const NEAR: usize = 640;
+/// Groups that one token is multiplied with at a time: five whole lines of the cache.
+const BLOCK: usize = 8;
+const BLOCK_BYTES: usize = BLOCK * GROUP_BYTES;
+/// Bytes that the load of a group reads behind it.
+const TAIL: usize = 64 - GROUP_BYTES;
+/// The same of 6-bit groups: three lines.
+const SIX_BIT_BLOCK: usize = 4;
+const SIX_BIT_BLOCK_BYTES: usize = SIX_BIT_BLOCK * six_bit::GROUP_BYTES;
+const SIX_BIT_TAIL: usize = 64 - six_bit::GROUP_BYTES;
 
 /// An unpacked group lane: [`LANE_COLUMNS`] codes of each row of a panel.
 #[derive(Clone, Copy)]
@@ -106,6 +117,19 @@ fn load_last_six_bit(bytes: &[u8; six_bit::GROUP_BYTES]) -> __m512i {
     unsafe { _mm512_maskz_loadu_epi8((1 << six_bit::GROUP_BYTES) - 1, bytes.as_ptr().cast()) }
 }
 
+/// Asks for the lines that the next blocks of `N` bytes lie in.
+#[inline(always)]
+fn prefetch<const N: usize>(block: &[u8]) {
+    let ahead = |by: usize| block.as_ptr().wrapping_add(by).cast::<i8>();
+    for line in (0..N).step_by(64) {
+        // SAFETY: a prefetch reads nothing and faults at no address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(ahead(FAR + line));
+            _mm_prefetch::<_MM_HINT_T0>(ahead(NEAR + line));
+        }
+    }
+}
+
 /// Four neighbouring activations in every lane.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -153,37 +177,46 @@ fn one_token(
     x: &[i8],
     sums: &mut [i32; ROWS],
 ) {
-    let (groups, x_rest) = x[..columns].as_chunks::<GROUP_COLUMNS>();
     let mut acc = [[_mm512_setzero_si512(); LANES]; 2];
-    let mut multiply = |g: usize, bytes: __m512i, x: &[i8; GROUP_COLUMNS]| {
-        for (d, codes) in unpacking.codes(bytes).into_iter().enumerate() {
-            let acc = &mut acc[g % 2][d];
-            *acc = _mm512_dpbusd_epi32(*acc, codes, broadcast(&x[d * LANE_COLUMNS..]));
-        }
-    };
-    // Behind all groups but the last one lie at least the 24 bytes that their loads read too far.
-    let followed = panel.len() / GROUP_BYTES - 1;
-    for (g, x) in groups.iter().enumerate() {
-        let start = g * GROUP_BYTES;
-        let bytes = match panel[start..].first_chunk::<64>() {
-            Some(bytes) if g < followed => {
-                // It reads nothing and faults at no address.
-                _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(AHEAD).cast());
-                load_group(bytes)
+    let (mut start, mut rest) = (0, &x[..columns]);
+    while let (Some(bytes), Some((block, behind))) = (
+        panel[start..].first_chunk::<{ BLOCK_BYTES + TAIL }>(),
+        rest.split_first_chunk::<{ BLOCK * GROUP_COLUMNS }>(),
+    ) {
+        prefetch::<BLOCK_BYTES>(bytes);
+        // Both indices of the sums are constants once this is unrolled: they stay in registers.
+        for (pair, x) in block.as_chunks::<{ 2 * GROUP_COLUMNS }>().0.iter().enumerate() {
+            for (chain, x) in x.as_chunks::<GROUP_COLUMNS>().0.iter().enumerate() {
+                let group = &bytes[(2 * pair + chain) * GROUP_BYTES..];
+                let group = load_group(group.first_chunk().expect("a group and its tail"));
+                multiply_group(unpacking, group, x, &mut acc[chain]);
             }
-            _ => load_last_group(panel[start..].first_chunk().expect("a whole group")),
-        };
-        multiply(g, bytes, x);
+        }
+        (start, rest) = (start + BLOCK_BYTES, behind);
     }
-    if !x_rest.is_empty() {
-        let mut x = [0; GROUP_COLUMNS];
-        x[..x_rest.len()].copy_from_slice(x_rest);
-        let last = panel.last_chunk().expect("a group for the rest");
-        multiply(groups.len(), load_last_group(last), &x);
+    for (group, x) in panel[start..].chunks_exact(GROUP_BYTES).zip(rest.chunks(GROUP_COLUMNS)) {
+        let mut padded = [0; GROUP_COLUMNS];
+        padded[..x.len()].copy_from_slice(x);
+        let group = load_last_group(group.first_chunk().expect("a whole group"));
+        multiply_group(unpacking, group, &padded, &mut acc[0]);
     }
     let [even, odd] = acc.map(|[a, b, c]| _mm512_add_epi32(_mm512_add_epi32(a, b), c));
     // SAFETY: the array takes the 64 bytes; the store needs no alignment.
     unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi32(even, odd)) }
+}
+
+/// Adds the products of a group, one chain of sums a lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+fn multiply_group(
+    unpacking: &Unpacking,
+    group: __m512i,
+    x: &[i8; GROUP_COLUMNS],
+    acc: &mut [__m512i; LANES],
+) {
+    for (d, codes) in unpacking.codes(group).into_iter().enumerate() {
+        acc[d] = _mm512_dpbusd_epi32(acc[d], codes, broadcast(&x[d * LANE_COLUMNS..]));
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
@@ -213,30 +246,39 @@ fn six_bit_rows<const T: usize>(panels: &[u8], columns: usize, x: &[i8], sums: &
     let mask = _mm512_set1_epi8(63);
     let rows: [&[[i8; LANE_COLUMNS]]; T] =
         std::array::from_fn(|t| x[t * columns..(t + 1) * columns].as_chunks().0);
+    let unpack = |bytes: __m512i| {
+        let lanes = _mm512_permutexvar_epi8(spread, bytes);
+        _mm512_and_si512(_mm512_multishift_epi64_epi8(shifts, lanes), mask)
+    };
     for (index, panel) in panels.chunks_exact(panel_bytes).enumerate() {
-        let groups = panel.as_chunks::<{ six_bit::GROUP_BYTES }>().0;
-        // Two chains of sums a row of activations.
-        let mut acc = [[_mm512_setzero_si512(); T]; 2];
-        for (g, group) in groups.iter().enumerate() {
-            let start = g * six_bit::GROUP_BYTES;
-            let bytes = match panel[start..].first_chunk::<64>() {
-                Some(bytes) => {
-                    // It reads nothing and faults at no address.
-                    _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(AHEAD).cast());
-                    load_group(bytes)
+        // Four chains of sums a row of activations.
+        let mut acc = [[_mm512_setzero_si512(); T]; SIX_BIT_BLOCK];
+        let (mut start, mut lane) = (0, 0);
+        while let Some(bytes) =
+            panel[start..].first_chunk::<{ SIX_BIT_BLOCK_BYTES + SIX_BIT_TAIL }>()
+        {
+            prefetch::<SIX_BIT_BLOCK_BYTES>(bytes);
+            let x: [&[_; SIX_BIT_BLOCK]; T] =
+                rows.map(|row| row[lane..].first_chunk().expect("lanes"));
+            for (chain, acc) in acc.iter_mut().enumerate() {
+                let group = &bytes[chain * six_bit::GROUP_BYTES..];
+                let codes = unpack(load_group(group.first_chunk().expect("a group and its tail")));
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc = _mm512_dpbusd_epi32(*acc, codes, broadcast(&x[chain]));
                 }
-                None => load_last_six_bit(group),
-            };
-            let lanes = _mm512_permutexvar_epi8(spread, bytes);
-            let codes = _mm512_and_si512(_mm512_multishift_epi64_epi8(shifts, lanes), mask);
-            for t in 0..T {
-                let acc = &mut acc[g % 2][t];
-                *acc = _mm512_dpbusd_epi32(*acc, codes, broadcast(&rows[t][g]));
+            }
+            (start, lane) = (start + SIX_BIT_BLOCK_BYTES, lane + SIX_BIT_BLOCK);
+        }
+        for (g, group) in panel[start..].as_chunks().0.iter().enumerate() {
+            let codes = unpack(load_last_six_bit(group));
+            for (acc, row) in acc[0].iter_mut().zip(rows) {
+                *acc = _mm512_dpbusd_epi32(*acc, codes, broadcast(&row[lane + g]));
             }
         }
         for t in 0..T {
             let sums = &mut sums[t * row_count + index * ROWS..][..ROWS];
-            let sum = _mm512_add_epi32(acc[0][t], acc[1][t]);
+            let [a, b, c, d] = acc.map(|acc| acc[t]);
+            let sum = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
             // SAFETY: the slice takes the 64 bytes; the store needs no alignment.
             unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), sum) }
         }

@@ -1,11 +1,12 @@
-//! The KV cache: keys as f32 rows, values as f16 columns, for one sequence.
+//! The KV cache: keys as rows, values as f16 columns, for one sequence.
 //!
-//! Types and layout are the reference's of the checking build, whose bits the engine reproduces:
-//! K in f32 (`[layer][kv head][position][value]`), V rounded to f16 and transposed
+//! Layout is the reference's, whose bits the engine reproduces: K as it comes or rounded to f16
+//! (`[layer][kv head][position][value]`), V rounded to f16 and transposed
 //! (`[layer][kv head][value][position]`), so that both dot products of attention run over
 //! contiguous memory. It stores; it computes nothing.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 use super::config::Config;
 use crate::memory::{Aligned, OutOfMemory, aligned_zeros};
@@ -13,10 +14,44 @@ use crate::memory::{Aligned, OutOfMemory, aligned_zeros};
 /// Positions are allocated in steps of this, the lanes of a dot product.
 const STEP: usize = 32;
 
+/// Type of the keys in a KV cache. The values are always f16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyCache {
+    /// 32-bit floats: what was computed is what is read back. What a comparison rests on.
+    #[default]
+    F32,
+    /// 16-bit floats, rounded to nearest even when stored; queries are rounded too when they meet them,
+    /// as llama.cpp does by default. Half the bytes.
+    F16,
+}
+
+impl KeyCache {
+    /// Bytes of one value.
+    fn bytes(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::F16 => size_of::<f16>(),
+        }
+    }
+}
+
+/// Keys of some positions of a head, one row of its length each.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keys<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+#[derive(Debug)]
+enum StoredKeys {
+    F32(Aligned<f32>),
+    F16(Aligned<f16>),
+}
+
 /// Keys and values of the positions seen so far.
 #[derive(Debug)]
 pub(crate) struct KvCache {
-    keys: Aligned<f32>,
+    keys: StoredKeys,
     values: Aligned<f16>,
     head_length: usize,
     kv_heads: usize,
@@ -29,10 +64,17 @@ impl KvCache {
     ///
     /// # Errors
     /// If the system has no memory for it.
-    pub(crate) fn new(config: &Config, context: usize) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new(
+        config: &Config,
+        context: usize,
+        key_cache: KeyCache,
+    ) -> Result<Self, OutOfMemory> {
         let (size, capacity) = (Self::size(config, context), Self::padded(context));
         Ok(Self {
-            keys: aligned_zeros(size)?,
+            keys: match key_cache {
+                KeyCache::F32 => StoredKeys::F32(aligned_zeros(size)?),
+                KeyCache::F16 => StoredKeys::F16(aligned_zeros(size)?),
+            },
             values: aligned_zeros(size)?,
             head_length: config.head_length,
             kv_heads: config.head_count_kv,
@@ -47,8 +89,8 @@ impl KvCache {
     }
 
     /// Bytes of a cache for `context` positions.
-    pub(crate) fn bytes(config: &Config, context: usize) -> usize {
-        Self::size(config, context).saturating_mul(size_of::<f32>() + size_of::<f16>())
+    pub(crate) fn bytes(config: &Config, context: usize, key_cache: KeyCache) -> usize {
+        Self::size(config, context).saturating_mul(key_cache.bytes() + size_of::<f16>())
     }
 
     fn head_start(&self, layer: usize, kv_head: usize) -> usize {
@@ -70,8 +112,15 @@ impl KvCache {
         for kv_head in 0..self.kv_heads {
             let start = self.head_start(layer, kv_head);
             let part = kv_head * self.head_length..(kv_head + 1) * self.head_length;
-            self.keys[start + position * self.head_length..][..self.head_length]
-                .copy_from_slice(&key[part.clone()]);
+            let row = start + position * self.head_length..;
+            match &mut self.keys {
+                StoredKeys::F32(keys) => {
+                    keys[row][..self.head_length].copy_from_slice(&key[part.clone()]);
+                }
+                StoredKeys::F16(keys) => {
+                    keys[row][..self.head_length].convert_from_f32_slice(&key[part.clone()]);
+                }
+            }
             for (i, v) in value[part].iter().enumerate() {
                 let row = &mut self.values[start + i * self.capacity..][..self.capacity];
                 if position.is_multiple_of(STEP) {
@@ -96,8 +145,12 @@ impl KvCache {
 
     /// Keys of the first `positions` positions, one row of a head's length each. Behind the last stored
     /// one, up to the allocation's step, they mean nothing.
-    pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: usize) -> &[f32] {
-        &self.keys[self.head_start(layer, kv_head)..][..positions * self.head_length]
+    pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: usize) -> Keys<'_> {
+        let (start, size) = (self.head_start(layer, kv_head), positions * self.head_length);
+        match &self.keys {
+            StoredKeys::F32(keys) => Keys::F32(&keys[start..][..size]),
+            StoredKeys::F16(keys) => Keys::F16(&keys[start..][..size]),
+        }
     }
 
     /// All values of a head, and how far one value's positions are behind those of the one before. Behind

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::cache::KvCache;
+use super::cache::{Keys, KvCache};
 use super::graph::Activation;
 use super::layers::{Layer, Linear};
 use super::linear::Activations;
@@ -274,7 +274,14 @@ impl Forward<'_> {
             let scores = &mut scratch.scores[..queries * padded];
             let weights = &mut scratch.weights[..queries * padded];
             let attended = &mut scratch.attended[..queries * length];
-            dots_f32(cache.keys(layer, kv_head, padded), length, x, scores);
+            match cache.keys(layer, kv_head, padded) {
+                Keys::F32(keys) => dots_f32(keys, length, x, scores),
+                Keys::F16(keys) => {
+                    let narrow_x = &mut scratch.narrow_queries[..queries * length];
+                    narrow(x, narrow_x);
+                    dots_f16(keys, length, length, narrow_x, scores);
+                }
+            }
             for (i, scores) in scores.chunks_exact_mut(padded).enumerate() {
                 let positions = first + token + i / together + 1;
                 let (seen, unseen) = scores.split_at_mut(KvCache::padded(positions));

@@ -16,6 +16,7 @@ mod unsupported;
 mod weights;
 mod workspace;
 
+pub use cache::KeyCache;
 pub(crate) use cache::KvCache;
 pub use config::Config;
 pub use error::ModelError;

@@ -34,6 +34,8 @@ pub(super) const TILE_TOKENS: usize = 8;
 /// One thread's queries, up to [`TILE_TOKENS`] of each head of a KV head, against all positions.
 pub(super) struct AttentionScratch {
     pub(super) queries: Aligned<f32>,
+    /// The same in f16, for keys of that type.
+    pub(super) narrow_queries: Aligned<f16>,
     pub(super) scores: Aligned<f32>,
     pub(super) weights: Aligned<f16>,
     /// One value of a head at all positions, without what later positions of the chunk have.
@@ -58,6 +60,7 @@ impl Workspace {
         let scratch = |_| {
             Ok(AttentionScratch {
                 queries: aligned_zeros(queries.saturating_mul(length))?,
+                narrow_queries: aligned_zeros(queries.saturating_mul(length))?,
                 scores: aligned_zeros(pairs)?,
                 weights: aligned_zeros(pairs)?,
                 values: zeros(padded)?,
@@ -91,7 +94,9 @@ impl Workspace {
         let attention = pairs
             .saturating_mul(size_of::<f32>() + size_of::<f16>())
             .saturating_add(padded.saturating_mul(size_of::<f16>()))
-            .saturating_add(queries * config.head_length * 2 * size_of::<f32>())
+            .saturating_add(
+                queries * config.head_length * (2 * size_of::<f32>() + size_of::<f16>()),
+            )
             .saturating_mul(threads);
         rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use bitnet_engine::exit::Exit;
 use bitnet_engine::gguf::{GgufFile, GgufWriter, TensorType};
 use bitnet_engine::kernels::Kernels;
-use bitnet_engine::model::{Config, LoadOptions};
+use bitnet_engine::model::{Config, KeyCache, LoadOptions};
 use bitnet_engine::needs::Needs;
 use serde_json::Value;
 
@@ -160,7 +160,8 @@ fn needs_are_the_librarys_and_a_time_follows_from_a_stated_bandwidth_alone() {
     let (threads, options) = (NonZeroUsize::new(3).unwrap(), LoadOptions::default());
     let args = ["inspect", &path, "-t", "3"];
     for (flag, context) in [("100", 100), ("0", 512)] {
-        let truth = Needs::of(&file, &config, Kernels::best(), &options, context, threads);
+        let truth =
+            Needs::of(&file, &config, Kernels::best(), &options, context, threads, KeyCache::F32);
         let report = report(&[&args[..], &["-c", flag]].concat());
         let needs = &report["needs"];
         assert_eq!((&needs["context"], &needs["threads"]), (&context.into(), &3.into()));
@@ -179,7 +180,7 @@ fn needs_are_the_librarys_and_a_time_follows_from_a_stated_bandwidth_alone() {
         }
         assert_eq!(needs["time"], Value::Null, "nobody said how fast memory is");
     }
-    let truth = Needs::of(&file, &config, Kernels::best(), &options, 512, threads);
+    let truth = Needs::of(&file, &config, Kernels::best(), &options, 512, threads, KeyCache::F32);
     let timed = report(&[&args[..], &["--bandwidth", "0.5"]].concat());
     let time = &timed["needs"]["time"];
     assert_eq!(time["bandwidth_gb_per_s"], 0.5);

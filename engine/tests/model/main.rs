@@ -5,6 +5,7 @@ mod architectures;
 mod contents;
 mod edited;
 mod f64_pass;
+mod key_cache;
 mod layouts;
 mod loading;
 mod lookup;

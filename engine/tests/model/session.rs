@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bitnet_engine::gguf::{Directory, TensorType};
 use bitnet_engine::kernels::{Isa, Kernels};
 use bitnet_engine::model::{LogitsOf, Model};
-use bitnet_engine::session::Session;
+use bitnet_engine::session::{Session, SessionOptions};
 use bitnet_engine::synth::{Preset, SynthSpec, WeightType};
 
 use crate::edited::{edited, tensor};
@@ -63,7 +63,8 @@ pub fn model(spec: &SynthSpec) -> Arc<Model> {
 
 /// A session of 96 positions that computes 64 of a prompt at a time.
 pub fn session(model: &Arc<Model>, threads: usize) -> Session {
-    Session::with_chunk(model, 96, NonZeroUsize::new(threads).unwrap(), 64).unwrap()
+    let options = SessionOptions { chunk: 64, ..SessionOptions::default() };
+    Session::with_options(model, 96, NonZeroUsize::new(threads).unwrap(), options).unwrap()
 }
 
 /// A text's worth of ids that repeat nothing.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bitnet_engine::gguf::{Directory, TensorType};
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::Model;
+use bitnet_engine::model::{LogitsOf, Model};
 use bitnet_engine::sample::{self, SampleOptions, Sampler};
-use bitnet_engine::session::Session;
+use bitnet_engine::session::{Session, SessionOptions};
 use bitnet_engine::synth::{SynthSpec, WeightType};
 use half::f16;
 
@@ -65,6 +65,36 @@ fn the_largest_logits_are_those_of_all() {
                         false => assert!(computed <= all, "{what}: {computed}"),
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_logits_behind_a_prompt_are_those_of_all() {
+    for embedding in [WeightType::F16, WeightType::Q6K] {
+        let file = synthetic::open(&synthetic::bytes(&SynthSpec { embedding, ..TINY }));
+        let model = synthetic::load(&file, Kernels::best());
+        for (length, chunk) in [(1, 8), (8, 8), (9, 8), (30, 8), (30, 96)] {
+            let ids: Vec<u32> = (0..length).map(|i| i * 29 % 700).collect();
+            let open = || {
+                let options = SessionOptions { chunk, ..SessionOptions::default() };
+                Session::with_options(&model, 40, NonZeroUsize::MIN, options).unwrap()
+            };
+            let (mut all, mut top) = (open(), open());
+            let truth = all.prefill(&ids, LogitsOf::Last).unwrap();
+            for count in [1, 5, 9999] {
+                top.clear();
+                let found = top.prefill_top(&ids, count).unwrap();
+                let what = format!("{embedding}, {length} ids by {chunk}, {count}");
+                assert_eq!(sample::greedy(&found), sample::greedy(&truth), "{what}");
+                let kept = |(f, t): (&f32, &f32)| f.to_bits() == t.to_bits();
+                let exact = found.iter().zip(&truth).filter(|pair| kept(*pair)).count();
+                assert!(exact >= count.min(truth.len()), "{what}: {exact} exact");
+                assert_eq!(top.position(), ids.len(), "{what}");
+                // The sequence goes on as after any other prefill.
+                assert_eq!(top.step(3).unwrap(), all.step(3).unwrap(), "{what}");
+                all.truncate(ids.len());
             }
         }
     }

@@ -8,9 +8,11 @@ use std::time::Instant;
 
 use bitnet_engine::gguf::GgufFile;
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::{Config, LoadOptions, LogitsOf, Model, ModelError, Tap, Tensor};
+use bitnet_engine::model::{
+    Config, KeyCache, LoadOptions, LogitsOf, Model, ModelError, Tap, Tensor,
+};
 use bitnet_engine::sample::greedy;
-use bitnet_engine::session::Session;
+use bitnet_engine::session::{Session, SessionOptions};
 
 use super::{
     Backend, BackendError, Feed, Generation, Identity, KernelCalls, Logits, ModelFacts,
@@ -26,6 +28,7 @@ pub const ALTERED: &str = "; ALTERED: hyper-parameters or kernels were changed o
 /// Our engine with at most one open model.
 pub struct EngineBackend {
     identity: Identity,
+    options: SessionOptions,
     open: Option<Open>,
 }
 
@@ -42,7 +45,16 @@ impl Default for EngineBackend {
 }
 
 impl EngineBackend {
-    /// The engine without a model.
+    /// The engine without a model, with keys in F16 as llama.cpp's and bitnet.cpp's own benchmark programs
+    /// have them: what a reference with [`SPEED_SETTINGS`](super::SPEED_SETTINGS) is measured against.
+    pub fn for_speed() -> Self {
+        let mut backend = Self::new();
+        backend.options.key_cache = KeyCache::F16;
+        backend.identity.build += "; keys in F16";
+        backend
+    }
+
+    /// The engine without a model, computing what suites compare: keys in F32.
     pub fn new() -> Self {
         let identity = Identity {
             name: NAME.into(),
@@ -54,7 +66,7 @@ impl EngineBackend {
                 Isa::best()
             ),
         };
-        Self { identity, open: None }
+        Self { identity, options: SessionOptions::default(), open: None }
     }
 
     /// Opens `request` with hyper-parameters changed by `change`: how tests put a known fault into
@@ -114,7 +126,8 @@ impl EngineBackend {
     ) -> Result<ModelFacts, BackendError> {
         let threads = NonZeroUsize::new(request.threads)
             .ok_or_else(|| BackendError::Refused("0 threads compute nothing".into()))?;
-        let session = Session::new(&model, request.context, threads).map_err(refused)?;
+        let session = Session::with_options(&model, request.context, threads, self.options)
+            .map_err(refused)?;
         let (config, tokenizer) = (model.config(), model.tokenizer());
         let facts = ModelFacts {
             vocab_size: config.vocab_size,

@@ -1,5 +1,5 @@
-//! `parity worker`: our engine as a worker program (`docs/worker-protocol.md`), which is how benchmarks
-//! start it. It judges nothing.
+//! `parity worker`: our engine as a worker program (`docs/worker-protocol.md`), with the settings for speed
+//! with which benchmarks start it. It judges nothing.
 
 #![expect(clippy::print_stderr, reason = "a command prints its complaints")]
 
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 
 /// Serves requests on standard input until it ends.
 pub fn execute() -> Exit {
-    match serve_stdio(EngineBackend::new) {
+    match serve_stdio(EngineBackend::for_speed) {
         Ok(()) => Exit::Ok,
         Err(error) => {
             eprintln!("error: {error}");

@@ -86,7 +86,7 @@ pub(super) fn samples(
 
 fn compute(session: &mut Session, ids: &[u32], output: Option<Output>) -> Result<(), MeasureError> {
     match output {
-        None => drop(session.prefill(ids, LogitsOf::Last)?),
+        None => drop(sample::greedy(&session.prefill_top(ids, 1)?)?),
         Some(Output::Logits) => {
             for &id in ids {
                 session.step(id)?;

@@ -13,14 +13,14 @@ use std::{env, fs};
 use bitnet_engine::exit::Exit;
 use bitnet_engine::gguf::{GgufFile, TensorType};
 use bitnet_engine::kernels::Isa;
-use bitnet_engine::model::{LogitsOf, Model};
+use bitnet_engine::model::Model;
 use bitnet_engine::needs::Needs;
 use bitnet_engine::roofline::{self, Int8Peak, MemoryProbe};
 use bitnet_engine::sample;
 use bitnet_engine::session::{Session, SessionError};
 use clap::Args;
 
-use super::model_args::{PackingArgs, isa_parser, kernels_of};
+use super::model_args::{CacheArgs, PackingArgs, isa_parser, kernels_of};
 use super::terminal::Terminal;
 use super::{load, output};
 use measure::{Output, Test};
@@ -37,6 +37,8 @@ pub(crate) struct BenchArgs {
     model: Option<PathBuf>,
     #[command(flatten)]
     packing: PackingArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// Ids of the prompts to time, separated by commas; 0 for none
     #[arg(short = 'p', long, value_name = "N,…", value_delimiter = ',', default_value = "512")]
     n_prompt: Vec<usize>,
@@ -128,7 +130,7 @@ fn first_token(
 ) -> Result<(), Exit> {
     let attempt = || -> Result<Vec<f32>, SessionError> {
         let mut session = Session::new(model, prompt, threads)?;
-        session.prefill(&measure::ids(model, 0, prompt), LogitsOf::Last)
+        session.prefill_top(&measure::ids(model, 0, prompt), 1)
     };
     let logits = attempt().map_err(|error| load::not_computed(&error, terminal))?;
     sample::greedy(&logits).map_err(|error| {
@@ -146,14 +148,15 @@ fn timed(
     terminal: &Terminal,
 ) -> Result<Vec<Row>, Exit> {
     let context = tests.iter().map(|test| test.depth + test.tokens).max().unwrap_or(1);
-    let mut session = Session::new(model, context, threads)
+    let mut session = Session::with_options(model, context, threads, args.cache.session_options())
         .map_err(|error| load::not_computed(&error, terminal))?;
     let options = args.packing.options().map_err(|why| {
         terminal.error(why);
         Exit::Usage
     })?;
     let kernels = model.kernels();
-    let needs = Needs::of(model.file(), model.config(), kernels, &options, context, threads);
+    let (config, keys) = (model.config(), args.cache.keys());
+    let needs = Needs::of(model.file(), config, kernels, &options, context, threads, keys);
     let macs = int8_macs(model.file());
     let row = |test: &Test| {
         let samples =

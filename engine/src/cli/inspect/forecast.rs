@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use bitnet_engine::gguf::GgufFile;
 use bitnet_engine::kernels::{Isa, Kernels};
-use bitnet_engine::model::{Config, LoadOptions};
+use bitnet_engine::model::{Config, KeyCache, LoadOptions};
 use bitnet_engine::needs::Needs;
 use serde_json::{Value as Json, json};
 
@@ -32,7 +32,7 @@ impl Forecast {
         bandwidth: Option<f64>,
     ) -> Self {
         let (kernels, options) = (Kernels::best(), LoadOptions::default());
-        let needs = Needs::of(file, config, kernels, &options, context, threads);
+        let needs = Needs::of(file, config, kernels, &options, context, threads, KeyCache::F32);
         Self { context, threads, needs, bandwidth }
     }
 
