@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitnet_runner::cmd::{
-    baselines, bench, documents, fetch, localize, models, new, record, report, run, schema, worker,
+    baselines, bench, crossval, documents, fetch, localize, models, new, ppl, record, report, run,
+    schema, worker,
 };
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
@@ -54,6 +55,10 @@ enum Command {
     CheckPerf(baselines::CheckArgs),
     /// Make one HTML page of receipts, or join the receipts of several shards
     Report(report::ReportArgs),
+    /// Compare once, with a prompt from the command line
+    Crossval(crossval::CrossvalArgs),
+    /// Perplexity and KL divergence of a text, against a reference
+    Ppl(ppl::PplArgs),
     /// Keep what references answer, for machines without them
     Record(record::RecordArgs),
     /// Print the JSON schema of suite files
@@ -103,6 +108,8 @@ fn main() -> ExitCode {
         (Command::Run(args), Ok(root)) => run::execute(&root, args, cli.color),
         (Command::New(args), Ok(root)) => new::execute(&root, args, cli.color),
         (Command::Localize(args), Ok(root)) => localize::execute(&root, args, cli.color),
+        (Command::Crossval(args), Ok(root)) => crossval::execute(&root, args, cli.color),
+        (Command::Ppl(args), Ok(root)) => ppl::execute(&root, args, cli.color),
         (Command::Record(args), Ok(root)) => record::execute(&root, args, cli.color),
         (Command::Bench(args), Ok(root)) => bench::execute(&root, args, cli.color),
         (Command::Baselines(command), Ok(root)) => baselines::execute(&root, command),

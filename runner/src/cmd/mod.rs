@@ -2,6 +2,7 @@
 
 pub mod baselines;
 pub mod bench;
+pub mod crossval;
 pub mod documents;
 pub mod fetch;
 pub mod localize;
@@ -10,6 +11,7 @@ mod manifest;
 mod matrix;
 pub mod models;
 pub mod new;
+pub mod ppl;
 pub mod record;
 pub mod report;
 pub mod run;

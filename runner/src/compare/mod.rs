@@ -13,6 +13,7 @@ mod greedy;
 mod judge;
 mod metrics;
 mod noise;
+mod perplexity;
 mod qualify;
 pub mod quantization;
 mod recompute;
@@ -35,6 +36,7 @@ pub use greedy::{Flip, FreeRun, GreedyReport, Tau, judge_free_run, judge_greedy}
 pub use judge::{ParityInput, SelfInput, SelfRequirement, judge, judge_self};
 pub use metrics::{NllPair, RowMetrics, SLOPE_TOKENS, TOP_TOKENS, Targets, compare_rows};
 pub use noise::{NoisePair, NoiseProfile};
+pub use perplexity::{Distribution, Perplexity, SHARES, WithError, perplexity};
 pub use qualify::{ControlResult, GateScore, Qualification};
 pub use recompute::{MeasuredPath, Measurements};
 pub use rows::Rows;

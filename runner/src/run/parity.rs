@@ -171,7 +171,7 @@ fn outputs(
 }
 
 /// Asks both engines at the same time: the reference computes in another process.
-fn both<A: Send, B>(
+pub(super) fn both<A: Send, B>(
     reference: impl FnOnce() -> std::result::Result<A, BackendError> + Send,
     subject: impl FnOnce() -> std::result::Result<B, BackendError>,
 ) -> Result<(A, B)> {

@@ -25,6 +25,9 @@ pub enum ProjectError {
     /// The lock or the suites break rules.
     #[error("{0}")]
     Manifest(#[from] LoadErrors),
+    /// The temporary suite of a command cannot be written.
+    #[error("cannot write a temporary file: {0}; set TMPDIR to a folder with room")]
+    Temporary(String),
     /// `BITNET_TIER` is no tier.
     #[error(transparent)]
     Tier(#[from] BadTier),

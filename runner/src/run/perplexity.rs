@@ -1,0 +1,134 @@
+//! A text under both engines: chunks of one context each, of which the second half is scored, as llama.cpp's
+//! perplexity tool does. It judges nothing.
+
+use super::engines::{ModelFile, readable_by_references, request, roomy_request};
+use super::outcome::{Obstacle, Result};
+use super::parity::{both, rows};
+use super::references::REFERENCES;
+use super::runner::Runner;
+use crate::backend::{Backend, Feed, TokenizeOptions};
+use crate::compare::{Perplexity, RowMetrics, Rows, Targets, compare_rows, perplexity};
+use crate::escape;
+use crate::suite::Variant;
+
+/// What is scored.
+#[derive(Debug, Clone, Copy)]
+pub struct TextQuestion<'a> {
+    /// Id of the model in `models.toml`.
+    pub model: &'a str,
+    /// Name of the reference; none for the first that the model lists.
+    pub reference: Option<&'a str>,
+    /// The text.
+    pub text: &'a str,
+    /// Ids of a chunk.
+    pub context: usize,
+    /// Most chunks; none for all.
+    pub chunks: Option<usize>,
+    /// Compute threads of the subject.
+    pub threads: usize,
+}
+
+/// A text's statistics, and how many chunks they rest on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredText {
+    /// The statistics.
+    pub perplexity: Perplexity,
+    /// Chunks scored.
+    pub chunks: usize,
+    /// Ids of the whole text.
+    pub ids: usize,
+}
+
+impl Runner {
+    /// Scores a text. `heard` is told the number of chunks that are done and their mean KL so far, in nats.
+    ///
+    /// # Errors
+    /// A model or a reference that is not there, a text that is too short, an engine that fails.
+    pub fn score_text(
+        &mut self,
+        question: &TextQuestion<'_>,
+        heard: &dyn Fn(usize, usize, f64),
+    ) -> Result<ScoredText> {
+        let TextQuestion { context, .. } = *question;
+        let project = self.project();
+        let id = question.model;
+        let locked = project
+            .lock
+            .get(id)
+            .ok_or_else(|| Obstacle::Error(format!("models.toml has no '{}'", escape::text(id))))?;
+        let wanted = question.reference.or(locked.references.first().map(String::as_str));
+        let listed = wanted.filter(|name| locked.references.iter().any(|listed| listed == name));
+        let program = REFERENCES.iter().find(|reference| Some(reference.name) == listed);
+        let program = program.ok_or_else(|| {
+            let (wanted, all) = (wanted.unwrap_or("any reference"), locked.references.join(", "));
+            let wanted = escape::text(wanted);
+            Obstacle::Error(format!(
+                "model '{id}' cannot be compared with '{wanted}'; models.toml lists: {all}"
+            ))
+        })?;
+        program.present()?;
+        let path = self.resolve(locked)?;
+        let model = ModelFile::of(locked, &path);
+        readable_by_references(model)?;
+        let variant = Variant { threads: Some(question.threads), ..Variant::default() };
+        let small = request(model, &variant, 1);
+        let facts = self.engines.open_subject(&small)?;
+        let roomy = roomy_request(model, &variant, context, &facts)?;
+        let (subject, reference, _) = self.engines.open_pair(program, &roomy, None)?;
+        let options = TokenizeOptions { add_special: true, parse_special: false };
+        let ids = reference.tokenize(question.text, options)?;
+        if subject.tokenize(question.text, options)? != ids {
+            return Err(Obstacle::Error(
+                "the engines turn the text into different ids, so that nothing can be scored; a case \
+                 of kind `tokenizer` says where they part"
+                    .into(),
+            ));
+        }
+        // As the tool demands: a single chunk says little.
+        if ids.len() < 2 * context {
+            return Err(Obstacle::Error(format!(
+                "the text has {} ids, and two chunks of {context} are needed; give a longer text or a \
+                 smaller --ctx-size",
+                ids.len()
+            )));
+        }
+        let chunks = (ids.len() / context).min(question.chunks.unwrap_or(usize::MAX)).max(1);
+        let mut scored: Vec<RowMetrics> = Vec::new();
+        for (index, chunk) in ids.chunks_exact(context).take(chunks).enumerate() {
+            let mut chunk = chunk.to_vec();
+            // Every chunk begins as a text does.
+            if let Some(bos) = facts.bos {
+                chunk[0] = bos;
+            }
+            let (theirs, ours) = both(
+                || reference.logits(&chunk, Feed::Prefill),
+                || subject.logits(&chunk, Feed::Prefill),
+            )?;
+            let theirs = rows(&theirs, &facts, "the reference's rows")?;
+            let ours = rows(&ours, &facts, "the subject's rows")?;
+            scored.extend(score(theirs, ours, &chunk, facts.vocab_size)?);
+            let mean = scored.iter().map(|row| row.kl).sum::<f64>() / scored.len() as f64;
+            heard(index + 1, chunks, mean);
+        }
+        let perplexity = perplexity(&scored)
+            .ok_or_else(|| Obstacle::Error("the figures of the text are not finite".into()))?;
+        Ok(ScoredText { perplexity, chunks, ids: ids.len() })
+    }
+}
+
+/// The second half of a chunk: positions `n/2 … n − 2`, each with the id that follows.
+fn score(
+    theirs: &[f32],
+    ours: &[f32],
+    chunk: &[u32],
+    vocab_size: usize,
+) -> Result<Vec<RowMetrics>> {
+    let first = chunk.len() / 2;
+    let count = chunk.len() - 1 - first;
+    let half = |label, values| Rows::new(label, vocab_size, values, 0)?.slice(first, count);
+    let compare = || {
+        let (theirs, ours) = (half("reference", theirs)?, half("test", ours)?);
+        compare_rows(&theirs, &ours, &Targets::of_text(&chunk[first + 1..]))
+    };
+    compare().map_err(|error| Obstacle::Error(error.to_string()))
+}
