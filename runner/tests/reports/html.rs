@@ -170,6 +170,7 @@ fn ten_thousand_receipts_are_one_page() {
         begun.elapsed().as_secs_f64()
     );
     assert_eq!(page.matches("<details class=\"case ").count(), 10_000);
+    assert_eq!(page.matches(" open data-text=").count(), 20, "a browser lays these out at once");
 }
 
 fn size(folder: &Path) -> u64 {

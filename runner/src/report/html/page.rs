@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
+/// Failures that are open from the start: a browser must not lay out thousands.
+const MOST_OPEN: usize = 20;
+
 /// How a case ended, for its colour and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mood {
@@ -67,10 +70,10 @@ impl Entry {
         format!("{}@{}", self.id, self.against)
     }
 
-    fn markup(&self) -> Markup {
+    fn markup(&self, open: bool) -> Markup {
         let text = format!("{} {} {}", self.id, self.against, self.word).to_lowercase();
         html! {
-            details class={ "case " (self.mood.class()) } id=(self.anchor()) open[self.mood == Mood::Bad]
+            details class={ "case " (self.mood.class()) } id=(self.anchor()) open[open]
                 data-text=(text) data-word=(self.word) data-suite=(self.suite()) {
                 summary {
                     span class={ "badge " (self.mood.class()) } { (self.word) }
@@ -119,7 +122,9 @@ pub fn document(frame: &Frame, mut entries: Vec<Entry>) -> String {
                 }
                 (filters(&entries, &words))
                 (suites(&entries))
-                main { @for entry in &entries { (entry.markup()) } }
+                main { @for (index, entry) in entries.iter().enumerate() {
+                    (entry.markup(entry.mood == Mood::Bad && index < MOST_OPEN))
+                } }
                 footer { @for line in &frame.basis { div { (line) } } }
                 script { (PreEscaped(SCRIPT)) }
             }
