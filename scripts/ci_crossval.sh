@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_INCREMENTAL=0
 receipts=out/receipts
+target=${CARGO_TARGET_DIR:-target}
 
 build() {
     cargo build --locked -p bitnet-runner
@@ -17,20 +18,22 @@ build() {
 suites() {
     rm -rf "$receipts/parity"
     mkdir -p "$receipts/parity"
-    target/debug/parity run ci-light:: --receipts "$receipts/parity" \
+    "$target/debug/parity" run ci-light:: --receipts "$receipts/parity" \
         --junit out/junit.xml --markdown out/summary.md
 }
 
 # The cause of each comparison that did not pass: 1 says that one was found.
 localize() {
-    local receipt reference id code
+    local receipt reference id trial code
     : >out/localized.jsonl
     for receipt in "$receipts"/parity/*.json; do
         if ! grep -q '"passed": false' "$receipt"; then continue; fi
         reference=$(basename "$receipt" .json)
         id=$(grep -om1 '"id": "parity::[^"]*"' "$receipt" | cut -d'"' -f4)
+        # A receipt does not say its tier.
+        trial=$("$target/debug/parity" run --list --exact "ci-light::$id" "integration::$id")
         code=0
-        target/debug/parity localize "::$id" --reference "${reference##*.}" --format json \
+        "$target/debug/parity" localize "$trial" --reference "${reference##*.}" --format json \
             >>out/localized.jsonl || code=$?
         if [ "$code" -gt 1 ]; then return "$code"; fi
     done
@@ -41,7 +44,7 @@ bench() {
     local code=0
     rm -rf "$receipts/bench"
     mkdir -p "$receipts/bench"
-    target/release/parity bench "${BENCH:-ci-light::bench}" --receipts "$receipts/bench" \
+    "$target/release/parity" bench "${BENCH:-ci-light::bench}" --receipts "$receipts/bench" \
         >out/bench.txt || code=$?
     cat out/bench.txt
     if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
@@ -56,7 +59,7 @@ bench() {
 
 report() {
     touch out/localized.jsonl
-    target/debug/parity report --title 'Cross-validation' --localized out/localized.jsonl \
+    "$target/debug/parity" report --title 'Cross-validation' --localized out/localized.jsonl \
         --out out/report.html "$receipts"
 }
 

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 export CARGO_INCREMENTAL=0
 export BITNET_TIER=integration
 receipts=out/receipts
+target=${CARGO_TARGET_DIR:-target}
 name=$(git log -1 --format=%cd-%h --date=format:%Y-%m-%d)
 folder=docs/baselines/$name
 
@@ -16,13 +17,13 @@ build() {
 }
 
 fetch() {
-    target/debug/parity fetch --id bitnet-2b-4t
+    "$target/debug/parity" fetch --id bitnet-2b-4t
 }
 
 suites() {
     rm -rf "$receipts/parity"
     mkdir -p "$receipts/parity"
-    target/debug/parity run --receipts "$receipts/parity" --junit out/junit.xml --markdown out/summary.md
+    "$target/debug/parity" run --receipts "$receipts/parity" --junit out/junit.xml --markdown out/summary.md
 }
 
 localize() {
@@ -37,7 +38,7 @@ report() {
     rm -rf "$folder"
     mkdir -p "$folder"
     touch out/localized.jsonl
-    target/debug/parity report --title "Night of $name" --localized out/localized.jsonl \
+    "$target/debug/parity" report --title "Night of $name" --localized out/localized.jsonl \
         --out "$folder/report.html" "$receipts"
     cp -r "$receipts" "$folder/receipts"
     echo "$folder"
