@@ -25,6 +25,10 @@ suites() {
 # The cause of each comparison that did not pass: 1 says that one was found.
 localize() {
     local receipt reference id trial code
+    if ! compgen -G "$receipts/parity/*.json" >/dev/null; then
+        echo "error: no receipt in $receipts/parity; run the step suites first" >&2
+        return 1
+    fi
     : >out/localized.jsonl
     for receipt in "$receipts"/parity/*.json; do
         if ! grep -q '"passed": false' "$receipt"; then continue; fi
