@@ -89,7 +89,7 @@ pub fn write(folder: &Path, receipt: &BenchReceipt) -> Result<PathBuf, ReceiptEr
     Ok(path)
 }
 
-/// Writes the receipt of a comparison into `folder`, as [`write`].
+/// Writes the receipt of a comparison into `folder`, as [`write()`].
 ///
 /// # Errors
 /// [`ReceiptError::Io`].
