@@ -7,6 +7,7 @@
 //! models.toml   ─► models ┴─► run ─► backend (engine | worker process) ─► outputs
 //!                              outputs ─► compare (with stats) ─► verdict ─► report
 //!                              times   ─► bench ─► receipt ─► report
+//!                                       receipt ─► verify
 //! ```
 //!
 //! `manifest` reads TOML for `suite` and `models`; `escape` makes text safe to show for everybody.
@@ -27,5 +28,6 @@ pub mod report;
 pub mod run;
 pub mod stats;
 pub mod suite;
+pub mod verify;
 
 pub use bitnet_engine::{escape, exit};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitnet_runner::cmd::{
-    baselines, bench, crossval, documents, fetch, localize, models, new, ppl, record, report, run,
-    schema, worker,
+    baselines, bench, crossval, documents, fetch, localize, models, new, ppl, receipt, record, report,
+    run, schema, worker,
 };
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;
@@ -61,6 +61,12 @@ enum Command {
     Ppl(ppl::PplArgs),
     /// Keep what references answer, for machines without them
     Record(record::RecordArgs),
+    /// Check receipts, and print what one says
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
+    /// `receipt verify` by its old name
+    #[command(hide = true)]
+    VerifyReceipt(receipt::VerifyArgs),
     /// Print the JSON schema of suite files
     Schema,
     /// Serve the engine on standard input and output, as docs/worker-protocol.md says
@@ -98,6 +104,8 @@ fn main() -> ExitCode {
         (Command::Schema, _) => schema::execute(),
         (Command::Report(args), _) => report::execute(args),
         (Command::Worker, _) => worker::execute(),
+        (Command::Receipt(command), _) => receipt::execute(command),
+        (Command::VerifyReceipt(args), _) => receipt::verify_all(args),
         (Command::Completions(args), _) => documents::completions(Cli::command(), args),
         (Command::Man(args), _) => documents::man(Cli::command(), args),
         (Command::Docs(args), _) => documents::docs(Cli::command(), args),

@@ -297,7 +297,7 @@ impl From<MeasureError> for Refusal {
 }
 
 /// The worst of several verdicts, with the reasons of those that are as bad.
-fn worst<'a>(verdicts: impl Iterator<Item = (&'a str, &'a Verdict)> + Clone) -> Verdict {
+pub(crate) fn worst<'a>(verdicts: impl Iterator<Item = (&'a str, &'a Verdict)> + Clone) -> Verdict {
     let word = verdicts.clone().map(|(_, verdict)| verdict.word).max().unwrap_or(Word::Pass);
     let of_word = verdicts.filter(|(_, verdict)| verdict.word == word);
     let reasons = of_word.flat_map(|(name, verdict)| {

@@ -12,6 +12,7 @@ mod matrix;
 pub mod models;
 pub mod new;
 pub mod ppl;
+pub mod receipt;
 pub mod record;
 pub mod report;
 pub mod run;

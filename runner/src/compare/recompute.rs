@@ -2,8 +2,8 @@
 //! sees no logits; what only logits can tell is taken as it is given.
 
 use super::{
-    Bounded, Flip, FreeRun, GreedyReport, NoisePair, Path, PathResult, RowMetrics, TokenComparison,
-    Tolerance, Verdict,
+    Bounded, Flip, FreeRun, GreedyReport, NoisePair, Path, PathResult, RowMetrics, Tau,
+    TokenComparison, Tolerance, Verdict,
     judge::{path_result, tie_limit},
 };
 
@@ -74,6 +74,7 @@ impl Measurements {
                 .map_err(|_| format!("{name}: a figure is not finite, or there is no row"))?;
             verdict.paths.push(result);
         }
+        self.check_chosen(&tau)?;
         if let Some(run) = &self.free_run {
             let decode = self.paths.iter().find(|p| p.path == Path::Decode);
             let rows = decode.map_or(&[][..], |p| &p.rows);
@@ -81,5 +82,22 @@ impl Measurements {
         }
         verdict.conclude();
         Ok(verdict)
+    }
+    /// Refuses choices that the reference's own rows contradict. Within τ they may: rows and choice may come
+    /// from two feeds of the same ids.
+    fn check_chosen(&self, tau: &Tau) -> Result<(), String> {
+        let Some(decode) = self.paths.iter().find(|p| p.path == Path::Decode) else {
+            return Ok(());
+        };
+        for (step, (row, &chosen)) in decode.rows.iter().zip(&self.chosen).enumerate() {
+            let (preferred, margin) = (row.reference_top, row.reference_margin);
+            if chosen != preferred && margin > tau.at(row.reference_logit as f32) {
+                return Err(format!(
+                    "step {step}: the reference chose id {chosen}, but its own row prefers id \
+                     {preferred} by {margin}"
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ pub mod junit;
 pub mod markdown;
 mod output;
 mod progress;
+pub mod receipt;
 mod summary;
 mod terminal;
 

@@ -4,6 +4,7 @@
 mod faulty;
 #[path = "../support/mod.rs"]
 mod support;
+mod verification;
 
 use bitnet_runner::compare::{Rung, Word};
 use bitnet_runner::receipt::{
