@@ -66,6 +66,9 @@ pub struct RunArgs {
     /// How to print results; `github` where GITHUB_ACTIONS is set, else `human`
     #[arg(long, value_enum)]
     format: Option<RunFormat>,
+    /// Feed every tolerance with known-wrong outputs too, and fail the case that passes one
+    #[arg(long, conflicts_with = "goldens")]
+    qualify: bool,
     #[command(flatten)]
     receipts: ReceiptArgs,
     #[command(flatten)]
@@ -143,6 +146,7 @@ fn run(
     let settings = Settings::from_environment(progress());
     let mut runner =
         Runner::new(Arc::clone(project), Engines::default(), settings).with_goldens(goldens);
+    runner = runner.qualifying(args.qualify);
     let human = format != RunFormat::Json;
     let muted = (format == RunFormat::Github).then(github::Muted::new);
     if let Some(muted) = &muted {

@@ -1,12 +1,12 @@
 //! Whether a tolerance can see: it is fed known-wrong outputs, gate by gate, and must reject each. It
-//! makes none of them; `controls` does.
+//! makes none of them; `known_wrong` does.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Rung;
+use super::{CompareError, ParityInput, Rung, Tokenised, Tolerance, Verdict, judge, known_wrong};
 
 /// What a tolerance made of known-wrong outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,5 +68,73 @@ impl fmt::Display for Qualification {
             write!(f, "{comma}{} {}/{}", gate.gate.name(), gate.caught(), gate.controls.len())?;
         }
         Ok(())
+    }
+}
+
+/// Feeds `tolerance` with known-wrong outputs made of the reference's own in `input`; what the test gave is
+/// not looked at. A case without steps has no gate for free runs, one without text none for tokens.
+pub fn qualify(input: &ParityInput<'_>, tolerance: &Tolerance) -> Qualification {
+    let vocab_size = input.vocab_size;
+    // An engine that is right: what is wrong below is wrong against this.
+    let right = ParityInput {
+        test_prefill: input.reference_prefill,
+        test_steps: input.reference_steps,
+        free_run: None,
+        tokens: None,
+        ..*input
+    };
+    let mut gates = Vec::new();
+    if let Some((reference, _)) = &input.tokens
+        && !reference.ids.is_empty()
+    {
+        let (ids, lengths) = (reference.ids, reference.byte_lengths);
+        let back = reference.detokenised.unwrap_or_default();
+        let wrong = known_wrong::tokenisations(ids, lengths, back, vocab_size);
+        let controls = wrong.into_iter().map(|wrong| {
+            let test = Tokenised {
+                ids: &wrong.ids,
+                byte_lengths: &wrong.byte_lengths,
+                detokenised: Some(&wrong.back),
+            };
+            let fed = ParityInput { tokens: Some((*reference, test)), ..right };
+            ControlResult::of(wrong.name, Rung::Tokens, judge(&fed, tolerance))
+        });
+        gates.push(GateScore { gate: Rung::Tokens, controls: controls.collect() });
+    }
+    let prefill = known_wrong::rows(input.reference_prefill, vocab_size);
+    let mut steps: Vec<_> = match input.chosen {
+        [] => Vec::new(),
+        _ => known_wrong::rows(input.reference_steps, vocab_size).collect(),
+    };
+    let controls = prefill.map(|(name, rows)| {
+        let at = steps.iter().position(|(other, _)| *other == name);
+        // A way that changes the prefill alone is wrong all the same.
+        let decode = at.map(|at| steps.swap_remove(at).1);
+        let test_steps = decode.as_deref().unwrap_or(input.reference_steps);
+        let fed = ParityInput { test_prefill: &rows, test_steps, ..right };
+        ControlResult::of(name.to_owned(), Rung::Logits, judge(&fed, tolerance))
+    });
+    gates.push(GateScore { gate: Rung::Logits, controls: controls.collect() });
+    if !input.chosen.is_empty() {
+        let wrong = known_wrong::free_runs(input.chosen, input.reference_steps, vocab_size);
+        let controls = wrong.into_iter().map(|(name, ids)| {
+            let fed = ParityInput { free_run: Some(&ids), ..right };
+            ControlResult::of(name, Rung::Greedy, judge(&fed, tolerance))
+        });
+        gates.push(GateScore { gate: Rung::Greedy, controls: controls.collect() });
+    }
+    Qualification { gates }
+}
+
+impl ControlResult {
+    /// What became of a known-wrong output; one that cannot be compared is caught where it was made.
+    fn of(control: String, gate: Rung, judged: Result<Verdict, CompareError>) -> Self {
+        match judged {
+            Err(_) => Self { control, caught_by: Some(gate), rule: None },
+            Ok(verdict) => {
+                let rule = verdict.headline().map(|finding| finding.name.clone());
+                Self { control, caught_by: verdict.rung, rule }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod output;
+mod pooled;
 mod progress;
 pub mod receipt;
 mod summary;

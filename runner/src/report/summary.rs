@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use super::pooled::{Pooled, group};
 use crate::backend::Identity;
 use crate::compare::{Verdict, Word};
 use crate::escape;
@@ -43,6 +44,8 @@ pub struct Summary {
     pub worst_mean_kl: Option<f64>,
     /// Smallest raw cosine of a position of a parity trial.
     pub worst_cosine: Option<f64>,
+    /// Parity trials by suite and reference.
+    pub pooled: BTreeMap<String, Pooled>,
 }
 
 impl Summary {
@@ -66,14 +69,17 @@ impl Summary {
             }
         };
         if let (Kind::Parity, Some(verdict)) = (kind, verdict) {
-            self.add_verdict(verdict);
+            self.add_verdict(id, verdict);
         }
     }
 
-    fn add_verdict(&mut self, verdict: &Verdict) {
+    fn add_verdict(&mut self, id: &str, verdict: &Verdict) {
         *self.words.entry(verdict.word.name()).or_default() += 1;
         if verdict.word == Word::Error {
             return;
+        }
+        if let Some((group, case)) = group(id) {
+            self.pooled.entry(group).or_default().add(case, verdict);
         }
         for path in &verdict.paths {
             self.rows += path.summary.rows;
@@ -134,6 +140,13 @@ impl Summary {
         }
         if let (Some(kl), Some(cosine)) = (self.worst_mean_kl, self.worst_cosine) {
             let _ = writeln!(out, "  worst case: mean KL {kl:.2e} nat, raw cosine {cosine:.9}");
+        }
+        for (group, pooled) in self.pooled.iter().take(LISTED) {
+            let _ = writeln!(out, "  {group}: {pooled}");
+        }
+        if self.pooled.len() > LISTED {
+            let rest = self.pooled.len() - LISTED;
+            let _ = writeln!(out, "  and {rest} more suites; --format json has them all");
         }
         // Engines choose these words.
         let line = |identity: &Identity| {

@@ -122,7 +122,7 @@ pub fn compare(
         };
     }
     let check = check(program.name, tensor_type);
-    let compared = parity::run(engines, program, model, None, &check, &variant);
+    let compared = parity::run(engines, program, model, None, &check, &variant, false);
     match compared.map(|compared| compared.outcome) {
         Ok(Outcome::Passed { verdict, .. }) => {
             let paths = verdict.map(|verdict| verdict.paths).unwrap_or_default();

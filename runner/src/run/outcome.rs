@@ -6,7 +6,7 @@ use bitnet_engine::model::ModelError;
 use serde::Serialize;
 
 use crate::backend::BackendError;
-use crate::compare::{Verdict, Word, explain, one_line};
+use crate::compare::{Qualification, Verdict, Word, explain, one_line};
 use crate::escape;
 use crate::models::StoreError;
 
@@ -123,6 +123,27 @@ impl Outcome {
         let cause = if verdict.word == Word::Error { Cause::Engine } else { Cause::Judged };
         let text = explain(&verdict, ids, piece);
         Outcome::Failed { cause, text, verdict: Some(Box::new(verdict)) }
+    }
+
+    /// The outcome of a case whose tolerance was fed with known-wrong outputs: a pass names the score, and
+    /// where one of them passed, the pass means nothing.
+    pub(super) fn qualified(self, qualification: &Qualification) -> Self {
+        let Outcome::Passed { line, verdict } = self else { return self };
+        if qualification.passes() {
+            let line = format!("{line}; known-wrong outputs rejected: {qualification}");
+            return Outcome::Passed { line, verdict };
+        }
+        let survivors = qualification.survivors().map(|(gate, control)| {
+            format!("\n  passes the gate of {}: {}", gate.name(), control.control)
+        });
+        let text = format!(
+            "VACUOUS: this case also passes what is known to be wrong, so its pass means nothing\n  \
+             known-wrong outputs rejected: {qualification}{}\n  to make it see: tighten its tolerance, \
+             or give it a longer prompt\n  it would have passed with: {line}",
+            survivors.collect::<String>()
+        );
+        // Not a judged difference: a known failure does not expect it.
+        Outcome::Failed { cause: Cause::Engine, text, verdict }
     }
 
     /// A pass that names the reference it rests on, where a case has several.

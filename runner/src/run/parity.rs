@@ -14,7 +14,7 @@ use super::tolerance::tolerance;
 use crate::backend::{
     Backend, BackendError, Feed, Generation, KernelCalls, Logits, ModelFacts, TokenizeOptions,
 };
-use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge};
+use crate::compare::{ParityInput, Tokenised, Verdict, escape_piece, judge, qualify};
 use crate::suite::Variant;
 use crate::suite::case::{Parity, Prompt};
 
@@ -24,7 +24,7 @@ pub(super) struct Compared {
     pub(super) evidence: Evidence,
 }
 
-/// Runs one variant of a parity case.
+/// Runs one variant of a parity case. `qualifying` also feeds its tolerance with known-wrong outputs.
 pub(super) fn run(
     engines: &mut Engines,
     against: &'static ReferenceProgram,
@@ -32,6 +32,7 @@ pub(super) fn run(
     timeout: Option<Duration>,
     parity: &Parity,
     variant: &Variant,
+    qualifying: bool,
 ) -> Result<Compared> {
     let tolerance = tolerance(&parity.tolerance, parity.greedy)
         .map_err(|error| Obstacle::Error(error.to_string()))?;
@@ -71,7 +72,12 @@ pub(super) fn run(
     let outcome =
         Outcome::of_verdict(verdict.clone(), &ids, &|id| piece(&mut **subject.borrow_mut(), id));
     let vocab_size = facts.vocab_size;
-    let evidence = Evidence { verdict, vocab_size, ids, texts, kernels, qualification: None };
+    let qualification = qualifying.then(|| qualify(&input, &tolerance));
+    let outcome = match &qualification {
+        Some(qualification) => outcome.qualified(qualification),
+        None => outcome,
+    };
+    let evidence = Evidence { verdict, vocab_size, ids, texts, kernels, qualification };
     Ok(Compared { outcome, evidence })
 }
 

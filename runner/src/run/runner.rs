@@ -56,6 +56,7 @@ pub struct Runner {
     evidence: Option<Evidence>,
     began: SystemTime,
     seconds: f64,
+    qualifying: bool,
     golden_use: GoldenUse,
     goldens: BTreeMap<String, usize>,
     /// Who was recorded in the golden of the last trial, where one answered.
@@ -80,11 +81,18 @@ impl Runner {
             evidence,
             began,
             seconds,
+            qualifying: false,
             golden_use,
             goldens,
             golden,
             engines,
         }
+    }
+
+    /// The same run, in which every parity case's tolerance is also fed with known-wrong outputs; one that
+    /// passes any of them fails its case.
+    pub fn qualifying(self, qualifying: bool) -> Self {
+        Self { qualifying, ..self }
     }
 
     /// The same run, with goldens in place of references as `golden_use` says.
@@ -280,11 +288,25 @@ impl Runner {
                 let answering = self.answering(case, trial, locked)?;
                 let path = self.resolve(locked)?;
                 let model = ModelFile::of(locked, &path);
-                let engines = &mut self.engines;
+                let (engines, qualifying) = (&mut self.engines, self.qualifying);
                 match answering {
+                    Answering::Golden(_) if qualifying => {
+                        return Err(Obstacle::Missing(
+                            "known-wrong outputs are made of all of a reference's logits, and a golden \
+                             keeps a part\n  to get them: build the reference"
+                                .to_owned(),
+                        ));
+                    }
                     Answering::Live(against) => {
-                        let compared =
-                            parity::run(engines, against, model, case.timeout, check, variant)?;
+                        let compared = parity::run(
+                            engines,
+                            against,
+                            model,
+                            case.timeout,
+                            check,
+                            variant,
+                            qualifying,
+                        )?;
                         self.evidence = Some(compared.evidence);
                         compared.outcome
                     }

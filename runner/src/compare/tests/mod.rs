@@ -6,6 +6,7 @@ mod controls;
 mod explain;
 mod greedy;
 mod metrics;
+mod qualify;
 mod tokens;
 mod tolerance;
 mod verdict;
