@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitnet_runner::cmd::{
-    baselines, bench, crossval, documents, fetch, localize, models, new, ppl, receipt, record, report,
-    run, schema, worker,
+    baselines, bench, crossval, documents, fetch, localize, models, new, ppl, receipt, record,
+    report, run, schema, worker,
 };
 use bitnet_runner::exit::Exit;
 use bitnet_runner::report::Colour;

@@ -2,9 +2,9 @@
 //! anew for each run, against the real references. BITNET_CLEAN_RUNS sets how many; a few by default,
 //! since each takes a second.
 
-mod support;
-
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use bitnet_engine::kernels::{Isa, Kernels};
 use bitnet_runner::backend::engine::EngineBackend;
@@ -12,11 +12,10 @@ use bitnet_runner::backend::{
     Backend, BackendError, Feed, Generation, Identity, KernelCalls, Logits, ModelFacts,
     NamedTensor, OpenRequest, TokenizeOptions,
 };
-use bitnet_runner::run::{Engines, Outcome, Runner, Settings};
+use bitnet_runner::run::{Engines, Outcome, Project, Runner, Settings};
 use bitnet_runner::stats::Rng;
 use bitnet_runner::suite::select::Trial;
 use bitnet_runner::suite::{Kind, Variant};
-use support::project;
 
 /// How many runs there are where nothing else is asked for.
 const RUNS: usize = 12;
@@ -68,7 +67,8 @@ impl Backend for Shaped {
 fn clean_runs_give_no_alarm() {
     let runs = std::env::var(RUNS_VARIABLE)
         .map_or(RUNS, |count| count.parse().unwrap_or_else(|_| panic!("{RUNS_VARIABLE}={count}")));
-    let project = project();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let project = Arc::new(Project::load(&root).unwrap_or_else(|error| panic!("{error}")));
     let trials: Vec<&Trial> = project
         .trials
         .iter()
