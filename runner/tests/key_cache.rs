@@ -28,7 +28,6 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "says why nothing is compared")]
 fn keys_in_f16_are_the_references() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("m.gguf");
