@@ -104,7 +104,7 @@ pub fn compare(root: &Path, args: &CheckArgs) -> Exit {
             Err(error) => return refused(&error),
         };
         for finding in check(&one.receipt, &documents) {
-            print(one, &finding, args.format);
+            print(&one.path.display().to_string(), &finding, args.format == Format::Json);
             words.push(finding.verdict.word);
         }
     }
@@ -181,12 +181,13 @@ fn refused(error: &BaselineError) -> Exit {
     }
 }
 
-fn print(evidence: &Evidence, finding: &Finding, format: Format) {
+/// Prints what became of one measure of a receipt that comes from `source`.
+pub(super) fn print(source: &str, finding: &Finding, as_json: bool) {
     let verdict = &finding.verdict;
-    if format == Format::Json {
+    if as_json {
         let line = json!({
             "reason": "baseline",
-            "receipt": evidence.path.display().to_string(),
+            "receipt": source,
             "name": finding.name,
             "word": verdict.word,
             "reasons": verdict.reasons,

@@ -9,8 +9,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::manifest;
 use super::run::Format;
+use super::{baselines, manifest};
+use crate::baseline::check::check;
+use crate::baseline::{BaselineError, read_all};
 use crate::bench::case::{Bencher, Options, Refusal};
 use crate::bench::qualify::qualify;
 use crate::bench::verdict::{LOOKS, Question};
@@ -55,6 +57,9 @@ pub struct BenchArgs {
     /// Write a receipt of each trial into this folder
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
+    /// Also hold every measure against the accepted baselines, as `parity baselines check` does
+    #[arg(long)]
+    check: bool,
     /// Which build of a reference may be the opponent
     #[arg(long, value_enum, default_value_t = Build::Fastest, value_name = "BUILD")]
     reference_build: Build,
@@ -65,7 +70,7 @@ pub struct BenchArgs {
     #[arg(long)]
     noisy_host: bool,
     /// Measure the engine against itself and tell how often this host's verdicts would be wrong
-    #[arg(long, conflicts_with_all = ["receipts", "list"])]
+    #[arg(long, conflicts_with_all = ["receipts", "check", "list"])]
     qualify: bool,
     /// Rounds of the engine against itself
     #[arg(long, default_value_t = 40, value_name = "N", requires = "qualify",
@@ -132,7 +137,7 @@ pub fn execute(root: &Path, args: &BenchArgs, colour: Colour) -> Exit {
         noisy_host: args.noisy_host,
     };
     let bencher = Bencher::new(Arc::clone(&project), program, options);
-    let run = Run { bencher, args, reporter: Reporter::new(false, colour) };
+    let run = Run { bencher, root, args, reporter: Reporter::new(false, colour) };
     if args.qualify { run.qualify(&selected) } else { run.measure(&selected) }
 }
 
@@ -145,6 +150,7 @@ fn rounds(text: &str) -> Result<usize, String> {
 /// A run in progress.
 struct Run<'a> {
     bencher: Bencher,
+    root: &'a Path,
     args: &'a BenchArgs,
     reporter: Reporter,
 }
@@ -159,6 +165,12 @@ impl Run<'_> {
                 Ok(receipt) => {
                     words.push(receipt.verdict.word);
                     unwritten |= !self.print(trial, &receipt);
+                    if self.args.check {
+                        match self.check(trial, &receipt) {
+                            Ok(checked) => words.extend(checked),
+                            Err(exit) => failures.push(exit),
+                        }
+                    }
                 }
                 Err(Refusal::Noisy(reasons)) => {
                     words.push(Word::Inconclusive);
@@ -201,6 +213,22 @@ impl Run<'_> {
                 false
             }
         }
+    }
+
+    /// Prints how each measure stands against the accepted baselines.
+    fn check(&self, trial: &Trial, receipt: &BenchReceipt) -> Result<Vec<Word>, Exit> {
+        let documents = read_all(self.root, &receipt.machine).map_err(|error| {
+            eprintln!("error: {error}");
+            match error {
+                BaselineError::Io { .. } => Exit::Environment,
+                BaselineError::Form { .. } => Exit::Usage,
+            }
+        })?;
+        let findings = check(receipt, &documents);
+        for finding in &findings {
+            baselines::print(&trial.id, finding, self.args.format == Format::Json);
+        }
+        Ok(findings.into_iter().map(|finding| finding.verdict.word).collect())
     }
 
     /// Prints why a trial has no figures.
