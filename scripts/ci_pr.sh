@@ -34,13 +34,15 @@ needs_reference() {
     ' runner/Cargo.toml
 }
 
-# Every trial but benchmarks; goldens answer for the references.
+# Every trial but benchmarks; goldens answer for the references. Then every figure of the receipts anew.
 suites() {
     rm -rf out/receipts
     mkdir -p out
     cargo run --locked --no-default-features -p bitnet-runner --bin parity -- \
         run ci-light:: --skip ::bench:: --receipts out/receipts --junit out/junit.xml \
         --markdown out/summary.md
+    cargo run --locked --no-default-features -p bitnet-runner --bin parity -- \
+        receipt verify out/receipts
     cargo run --locked --no-default-features -p bitnet-runner --bin parity -- \
         report --title 'Against goldens' --out out/report.html out/receipts
 }
