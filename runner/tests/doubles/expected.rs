@@ -59,7 +59,7 @@ pub const FAULTS: &[(&str, u32, &str)] = &[
         "other_answer",
         fault::OTHER_ANSWER,
         "double broke the worker protocol: `ids` with arrays [U32] is no answer to `logits`; its \
-         log ends: it logged nothing",
+         log ends: ",
     ),
     (
         "other_version",
