@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -50,6 +51,7 @@ ggml_type cache_type(RawCacheType type) {
     switch (type) {
         case RawCacheType::F32: return GGML_TYPE_F32;
         case RawCacheType::F16: return GGML_TYPE_F16;
+        case RawCacheType::Q8_0: return GGML_TYPE_Q8_0;
         default: throw std::runtime_error("unknown type of KV cache");
     }
 }
@@ -89,6 +91,31 @@ void check_kernels(const llama_model * model) {
 #else
     (void) model;
 #endif
+}
+
+// A number of the file's metadata that belongs to its architecture, or 0 where there is none.
+size_t number(const llama_model * model, const std::string & key) {
+    char text[64] = {};
+    if (llama_model_meta_val_str(model, "general.architecture", text, sizeof(text)) < 0) return 0;
+    const std::string name = std::string(text) + "." + key;
+    if (llama_model_meta_val_str(model, name.c_str(), text, sizeof(text)) < 0) return 0;
+    return std::strtoull(text, nullptr, 10);
+}
+
+// bitnet.cpp would end with an assertion.
+void check_cache(const llama_model * model, const RawSettings & s) {
+    if (s.value_cache == RawCacheType::Q8_0) {
+        throw std::runtime_error("values in Q8_0 need flash attention, which is off: take F16");
+    }
+    size_t head = number(model, "attention.key_length");
+    if (head == 0) {
+        head = number(model, "embedding_length") / std::max<size_t>(1, number(model, "attention.head_count"));
+    }
+    const size_t block = static_cast<size_t>(ggml_blck_size(cache_type(s.key_cache)));
+    if (head % block != 0) {
+        throw std::runtime_error("keys in Q8_0 come in blocks of " + std::to_string(block) + " values, which heads of " +
+                                 std::to_string(head) + " are not: take F16 or F32");
+    }
 }
 
 void check_room(size_t have, size_t want, const char * what) {
@@ -216,6 +243,7 @@ std::unique_ptr<Engine> load(rust::Slice<const uint8_t> path, const RawSettings 
         if (!impl->model) throw std::runtime_error("the reference could not load the file");
         check_kernels(impl->model.get());
         check_stack(impl->model.get(), settings);
+        check_cache(impl->model.get(), settings);
         const int32_t vocab = compat::vocab_size(impl->vocabulary(), compat::best{});
         if (vocab <= 0) throw std::runtime_error("the model has no vocabulary");
         impl->vocab = static_cast<uint32_t>(vocab);

@@ -13,6 +13,7 @@ pub(crate) mod bridge {
     enum RawCacheType {
         F32,
         F16,
+        Q8_0,
     }
 
     /// `Settings` on the way to C++.

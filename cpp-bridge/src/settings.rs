@@ -10,6 +10,9 @@ pub enum CacheType {
     F32,
     /// 16-bit floats, rounded to nearest even when stored.
     F16,
+    /// Blocks of 32 values as 8-bit codes with one scale. For keys only, whose heads must be whole blocks:
+    /// the references take values of this type with flash attention alone.
+    Q8_0,
 }
 
 /// Settings of a [`Reference`](crate::Reference).
@@ -74,6 +77,7 @@ impl Settings {
         let cache = |kind| match kind {
             CacheType::F32 => RawCacheType::F32,
             CacheType::F16 => RawCacheType::F16,
+            CacheType::Q8_0 => RawCacheType::Q8_0,
         };
         RawSettings {
             context: self.context,

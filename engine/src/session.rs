@@ -70,6 +70,15 @@ pub enum SessionError {
         /// The model's context length.
         limit: usize,
     },
+    /// The model's heads are no whole blocks of the keys' type.
+    #[error(
+        "keys in q8_0 come in blocks of 32 values, and this model's heads have {length}; take keys in f16 \
+         or f32"
+    )]
+    KeyBlocks {
+        /// Values of a head.
+        length: usize,
+    },
     /// The system refused memory.
     #[error(
         "the system has no {bytes} bytes of memory for this; open the session with a smaller context, \
@@ -121,7 +130,7 @@ impl Session {
     /// [`Session::new`] that computes as `options` say.
     ///
     /// # Errors
-    /// As for [`Session::new`].
+    /// As for [`Session::new`], or if keys of the type asked for cannot hold the model's heads.
     pub fn with_options(
         model: &Arc<Model>,
         context: usize,
@@ -132,9 +141,12 @@ impl Session {
         if context == 0 || context > config.context_length {
             return Err(SessionError::Context { wanted: context, limit: config.context_length });
         }
+        if !options.key_cache.takes_heads_of(config.head_length) {
+            return Err(SessionError::KeyBlocks { length: config.head_length });
+        }
         let pool = ThreadPool::new(threads)?;
         Ok(Self {
-            cache: KvCache::new(config, context, options.key_cache)?,
+            cache: KvCache::new(config, context, options.key_cache, model.kernels())?,
             rope: RopeTable::new(config, model.rope_factors(), context)?,
             work: {
                 let chunk = options.chunk.clamp(1, context);

@@ -52,10 +52,11 @@ fn needs_are_what_is_allocated_and_what_the_shapes_say() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let kernels = Kernels::for_isa(isa).unwrap();
             let model = synthetic::load(&file, kernels);
-            for (context, threads) in [(512, 1), (33, 2), (1, 1)] {
+            for (context, threads, key_cache) in
+                [(512, 1, KeyCache::F16), (33, 2, KeyCache::F32), (1, 1, KeyCache::Q8_0)]
+            {
                 let threads = NonZeroUsize::new(threads).unwrap();
                 let options = LoadOptions::default();
-                let key_cache = if threads.get() == 1 { KeyCache::F16 } else { KeyCache::F32 };
                 let config = model.config();
                 let needs =
                     Needs::of(&file, config, kernels, &options, context, threads, key_cache);

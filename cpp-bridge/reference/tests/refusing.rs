@@ -2,7 +2,7 @@
 
 use crate::fixture::{self, BOS, EOS, Model, VOCABULARY};
 use crate::provider;
-use crate::reference::{Error, Reference, Settings, log_tail};
+use crate::reference::{CacheType, Error, Reference, Settings, log_tail};
 
 pub fn small() -> Settings {
     Settings { context: 64, ..Settings::default() }
@@ -18,6 +18,16 @@ pub fn assert_says<T: std::fmt::Debug>(result: Result<T, Error>, parts: &[&str])
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
+}
+
+#[test]
+fn caches_in_q8_0_that_it_would_not_compute_with() {
+    let model = Model::new();
+    let values = Settings { value_cache: CacheType::Q8_0, ..small() };
+    assert_says(
+        Reference::load(&model.path(), &values),
+        &["values in Q8_0 need flash attention, which is off: take F16"],
+    );
 }
 
 #[test]

@@ -116,6 +116,9 @@ pub(crate) fn not_computed(error: &SessionError, terminal: &Terminal) -> Exit {
         SessionError::ContextFull { .. } => {
             terminal.error(format_args!("{error} (--ctx-size, up to what the model was made for)"));
         }
+        SessionError::KeyBlocks { .. } => {
+            terminal.error(format_args!("{error} (--cache-type-k)"));
+        }
         _ => terminal.error(error),
     }
     match error {

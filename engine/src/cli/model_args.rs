@@ -91,7 +91,8 @@ pub(crate) struct ModelArgs {
 /// What the KV cache is made of.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct CacheArgs {
-    /// Type of the keys in the KV cache; f16 takes half the memory and rounds them
+    /// Type of the keys in the KV cache; f16 takes half the memory and rounds them, q8_0 little more than a
+    /// quarter and rounds them to 8 bits
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = KeyType::F32)]
     cache_type_k: KeyType,
 }
@@ -100,6 +101,8 @@ pub(crate) struct CacheArgs {
 enum KeyType {
     F32,
     F16,
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 impl CacheArgs {
@@ -108,6 +111,7 @@ impl CacheArgs {
         match self.cache_type_k {
             KeyType::F32 => KeyCache::F32,
             KeyType::F16 => KeyCache::F16,
+            KeyType::Q8_0 => KeyCache::Q8_0,
         }
     }
 

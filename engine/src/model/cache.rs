@@ -1,20 +1,25 @@
 //! The KV cache: keys as rows, values as f16 columns, for one sequence.
 //!
-//! Layout is the reference's, whose bits the engine reproduces: K as it comes or rounded to f16
-//! (`[layer][kv head][position][value]`), V rounded to f16 and transposed
+//! Layout is the reference's, whose bits the engine reproduces: K as it comes, rounded to f16 or in blocks
+//! of Q8_0 (`[layer][kv head][position][value]`), V rounded to f16 and transposed
 //! (`[layer][kv head][value][position]`), so that both dot products of attention run over
-//! contiguous memory. It stores; it computes nothing.
+//! contiguous memory. It stores and rounds; it multiplies nothing.
+
+use std::fmt;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::config::Config;
-use crate::memory::{Aligned, OutOfMemory, aligned_zeros};
+use crate::kernels::Kernels;
+use crate::memory::{Aligned, OutOfMemory, aligned_zeros, zeros};
+use crate::quant::activation::{Q8_0_BLOCK, Q80Block};
 
 /// Positions are allocated in steps of this, the lanes of a dot product.
 const STEP: usize = 32;
 
-/// Type of the keys in a KV cache. The values are always f16.
+/// Type of the keys in a KV cache. The values are always f16: the references take values of 8 bits with
+/// flash attention alone, which rounds otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyCache {
     /// 32-bit floats: what was computed is what is read back. What a comparison rests on.
@@ -23,15 +28,35 @@ pub enum KeyCache {
     /// 16-bit floats, rounded to nearest even when stored; queries are rounded too when they meet them,
     /// as llama.cpp does by default. Half the bytes.
     F16,
+    /// Blocks of 32 values as 8-bit codes with one scale, which heads must divide into; queries become such
+    /// blocks when they meet them, as in llama.cpp with `--cache-type-k q8_0`. 36 bytes a block here.
+    Q8_0,
 }
 
 impl KeyCache {
-    /// Bytes of one value.
-    fn bytes(self) -> usize {
+    /// Bytes of so many values.
+    fn bytes(self, values: usize) -> usize {
         match self {
-            Self::F32 => size_of::<f32>(),
-            Self::F16 => size_of::<f16>(),
+            Self::F32 => values.saturating_mul(size_of::<f32>()),
+            Self::F16 => values.saturating_mul(size_of::<f16>()),
+            Self::Q8_0 => (values / Q8_0_BLOCK).saturating_mul(size_of::<Q80Block>()),
         }
+    }
+
+    /// Whether heads of `length` values can be stored so.
+    pub(crate) fn takes_heads_of(self, length: usize) -> bool {
+        self != Self::Q8_0 || length.is_multiple_of(Q8_0_BLOCK)
+    }
+}
+
+impl fmt::Display for KeyCache {
+    /// ggml's name of the type.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Q8_0 => "Q8_0",
+        })
     }
 }
 
@@ -40,12 +65,14 @@ impl KeyCache {
 pub(super) enum Keys<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
+    Q8_0(&'a [Q80Block]),
 }
 
 #[derive(Debug)]
 enum StoredKeys {
     F32(Aligned<f32>),
     F16(Aligned<f16>),
+    Q8_0 { blocks: Vec<Q80Block>, quantize: fn(&[f32], &mut [Q80Block]) },
 }
 
 /// Keys and values of the positions seen so far.
@@ -60,20 +87,29 @@ pub(crate) struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache for `context` positions.
+    /// An empty cache for `context` positions of a model that `kernels` compute.
     ///
     /// # Errors
     /// If the system has no memory for it.
+    ///
+    /// # Panics
+    /// If the keys' type does not take the model's heads.
     pub(crate) fn new(
         config: &Config,
         context: usize,
         key_cache: KeyCache,
+        kernels: &Kernels,
     ) -> Result<Self, OutOfMemory> {
+        assert!(key_cache.takes_heads_of(config.head_length), "whole blocks of keys");
         let (size, capacity) = (Self::size(config, context), Self::padded(context));
         Ok(Self {
             keys: match key_cache {
                 KeyCache::F32 => StoredKeys::F32(aligned_zeros(size)?),
                 KeyCache::F16 => StoredKeys::F16(aligned_zeros(size)?),
+                KeyCache::Q8_0 => StoredKeys::Q8_0 {
+                    blocks: zeros(size / Q8_0_BLOCK)?,
+                    quantize: kernels.quantize_q8_0,
+                },
             },
             values: aligned_zeros(size)?,
             head_length: config.head_length,
@@ -90,7 +126,17 @@ impl KvCache {
 
     /// Bytes of a cache for `context` positions.
     pub(crate) fn bytes(config: &Config, context: usize, key_cache: KeyCache) -> usize {
-        Self::size(config, context).saturating_mul(key_cache.bytes() + size_of::<f16>())
+        let size = Self::size(config, context);
+        key_cache.bytes(size).saturating_add(size.saturating_mul(size_of::<f16>()))
+    }
+
+    /// Type of the keys.
+    pub(super) fn key_cache(&self) -> KeyCache {
+        match self.keys {
+            StoredKeys::F32(_) => KeyCache::F32,
+            StoredKeys::F16(_) => KeyCache::F16,
+            StoredKeys::Q8_0 { .. } => KeyCache::Q8_0,
+        }
     }
 
     fn head_start(&self, layer: usize, kv_head: usize) -> usize {
@@ -112,13 +158,13 @@ impl KvCache {
         for kv_head in 0..self.kv_heads {
             let start = self.head_start(layer, kv_head);
             let part = kv_head * self.head_length..(kv_head + 1) * self.head_length;
-            let row = start + position * self.head_length..;
+            let (row, length) = (start + position * self.head_length, self.head_length);
+            let key = &key[part.clone()];
             match &mut self.keys {
-                StoredKeys::F32(keys) => {
-                    keys[row][..self.head_length].copy_from_slice(&key[part.clone()]);
-                }
-                StoredKeys::F16(keys) => {
-                    keys[row][..self.head_length].convert_from_f32_slice(&key[part.clone()]);
+                StoredKeys::F32(keys) => keys[row..][..length].copy_from_slice(key),
+                StoredKeys::F16(keys) => keys[row..][..length].convert_from_f32_slice(key),
+                StoredKeys::Q8_0 { blocks, quantize } => {
+                    quantize(key, &mut blocks[row / Q8_0_BLOCK..][..length / Q8_0_BLOCK]);
                 }
             }
             for (i, v) in value[part].iter().enumerate() {
@@ -150,6 +196,9 @@ impl KvCache {
         match &self.keys {
             StoredKeys::F32(keys) => Keys::F32(&keys[start..][..size]),
             StoredKeys::F16(keys) => Keys::F16(&keys[start..][..size]),
+            StoredKeys::Q8_0 { blocks, .. } => {
+                Keys::Q8_0(&blocks[start / Q8_0_BLOCK..][..size / Q8_0_BLOCK])
+            }
         }
     }
 

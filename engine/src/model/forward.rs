@@ -8,12 +8,13 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::cache::{Keys, KvCache};
+use super::cache::KvCache;
 use super::graph::Activation;
 use super::layers::{Layer, Linear};
 use super::linear::Activations;
 use super::loading::Model;
 use super::rope::RopeTable;
+use super::scores::ScoreKernels;
 use super::screen::{HeadScreen, Screening};
 use super::workspace::{TILE_TOKENS, Workspace};
 use crate::kernels::Dispatch;
@@ -254,8 +255,9 @@ impl Forward<'_> {
         let scale = 1.0 / (length as f32).sqrt();
         let work = &mut *self.work;
         let (q, scratch, dispatch) = (&work.q, &mut work.attention, &mut work.dispatch);
-        let (dots_f32, softmax) = (dispatch.dots_f32(), dispatch.softmax());
-        let (narrow, dots_f16) = (dispatch.narrow_to_f16(), dispatch.dots_f16());
+        let keys = ScoreKernels::of(cache.key_cache(), dispatch);
+        let (softmax, narrow, dots_f16) =
+            (dispatch.softmax(), dispatch.narrow_to_f16(), dispatch.dots_f16());
         let out = &mut work.attended[..tokens.len() * heads * length];
         let together =
             heads_together(group, config.head_count_kv, tokens.len(), self.pool.threads());
@@ -274,14 +276,9 @@ impl Forward<'_> {
             let scores = &mut scratch.scores[..queries * padded];
             let weights = &mut scratch.weights[..queries * padded];
             let attended = &mut scratch.attended[..queries * length];
-            match cache.keys(layer, kv_head, padded) {
-                Keys::F32(keys) => dots_f32(keys, length, x, scores),
-                Keys::F16(keys) => {
-                    let narrow_x = &mut scratch.narrow_queries[..queries * length];
-                    narrow(x, narrow_x);
-                    dots_f16(keys, length, length, narrow_x, scores);
-                }
-            }
+            let (stored, rounded) =
+                (cache.keys(layer, kv_head, padded), &mut scratch.rounded_queries);
+            keys.multiply(stored, length, x, rounded, scores);
             for (i, scores) in scores.chunks_exact_mut(padded).enumerate() {
                 let positions = first + token + i / together + 1;
                 let (seen, unseen) = scores.split_at_mut(KvCache::padded(positions));

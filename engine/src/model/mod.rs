@@ -11,6 +11,7 @@ mod layout;
 mod linear;
 mod loading;
 mod rope;
+mod scores;
 mod screen;
 mod unsupported;
 mod weights;

@@ -6,6 +6,7 @@ use super::cache::KvCache;
 use super::config::Config;
 use super::linear::Activations;
 use super::loading::Model;
+use super::scores::RoundedQueries;
 use crate::kernels::Dispatch;
 use crate::memory::{Aligned, OutOfMemory, aligned_zeros, zeros};
 
@@ -34,8 +35,8 @@ pub(super) const TILE_TOKENS: usize = 8;
 /// One thread's queries, up to [`TILE_TOKENS`] of each head of a KV head, against all positions.
 pub(super) struct AttentionScratch {
     pub(super) queries: Aligned<f32>,
-    /// The same in f16, for keys of that type.
-    pub(super) narrow_queries: Aligned<f16>,
+    /// The same as the keys' type wants them.
+    pub(super) rounded_queries: RoundedQueries,
     pub(super) scores: Aligned<f32>,
     pub(super) weights: Aligned<f16>,
     /// One value of a head at all positions, without what later positions of the chunk have.
@@ -60,7 +61,7 @@ impl Workspace {
         let scratch = |_| {
             Ok(AttentionScratch {
                 queries: aligned_zeros(queries.saturating_mul(length))?,
-                narrow_queries: aligned_zeros(queries.saturating_mul(length))?,
+                rounded_queries: RoundedQueries::new(queries, length)?,
                 scores: aligned_zeros(pairs)?,
                 weights: aligned_zeros(pairs)?,
                 values: zeros(padded)?,
@@ -94,9 +95,8 @@ impl Workspace {
         let attention = pairs
             .saturating_mul(size_of::<f32>() + size_of::<f16>())
             .saturating_add(padded.saturating_mul(size_of::<f16>()))
-            .saturating_add(
-                queries * config.head_length * (2 * size_of::<f32>() + size_of::<f16>()),
-            )
+            .saturating_add(queries * config.head_length * 2 * size_of::<f32>())
+            .saturating_add(RoundedQueries::bytes(queries, config.head_length))
             .saturating_mul(threads);
         rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
     }

@@ -3,6 +3,7 @@
 //! The weight's type decides which one applies (design.md §11). This file holds the layouts and the
 //! defining scalar conversions; it multiplies nothing.
 
+use bytemuck::Zeroable;
 use half::{bf16, f16};
 
 /// Values of one Q8_K block.
@@ -65,7 +66,7 @@ impl Default for Q8KBlock {
 }
 
 /// 32 values with one scale: the activation rule of Q8_0 and Q4_0.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Zeroable)]
 pub struct Q80Block {
     /// Real value = `scale` × code. Rounded to f16, as the reference stores it.
     pub scale: f32,

@@ -2,6 +2,9 @@
 //!
 //! Layout (ggml `block_q8_0`): `d` (f16), then 32 codes. weight = code · d.
 
+use half::f16;
+
+use super::activation::Q80Block;
 use super::f16_at;
 
 /// Weights of one block.
@@ -44,15 +47,36 @@ pub fn quantize_block(x: &[f32], block: &mut [u8]) {
     let largest = x.iter().fold(0f32, |max, v| max.max(v.abs()));
     let d = largest / 127.0;
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
-    block[..CODES].copy_from_slice(&half::f16::from_f32(d).to_le_bytes());
+    block[..CODES].copy_from_slice(&f16::from_f32(d).to_le_bytes());
     for (code, v) in block[CODES..].iter_mut().zip(x) {
         *code = (v * inverse).round() as i8 as u8;
     }
 }
 
+/// A block of activations as a block of weights: the same scale, which is an f16 already, and codes.
+///
+/// # Panics
+/// If `block` is not 34 bytes.
+pub fn pack_block(x: &Q80Block, block: &mut [u8]) {
+    assert_eq!(block.len(), BLOCK_BYTES, "one whole Q8_0 block");
+    block[..CODES].copy_from_slice(&f16::from_f32(x.scale).to_le_bytes());
+    block[CODES..].copy_from_slice(bytemuck::cast_slice(&x.codes));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::activation::quantize_q8_0;
+
+    #[test]
+    fn packed_activations_keep_their_values() {
+        let x: Vec<f32> = (0..32).map(|i| (i as f32 - 7.5) * 0.37).collect();
+        let (mut blocks, mut bytes, mut back) = ([Q80Block::default()], [0; 34], [0f32; 32]);
+        quantize_q8_0(&x, &mut blocks);
+        pack_block(&blocks[0], &mut bytes);
+        dequantize_row(&bytes, &mut back);
+        assert_eq!(back, blocks[0].codes.map(|code| f32::from(code) * blocks[0].scale));
+    }
 
     #[test]
     fn the_extreme_is_127_and_halves_go_away_from_zero() {

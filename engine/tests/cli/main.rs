@@ -1,6 +1,7 @@
 //! The `bitnet` program from outside: exit codes, what is printed where, and that its figures are the
 //! library's. Generation has tests of its own.
 
+mod bench;
 mod documents;
 #[path = "../model/edited.rs"]
 #[expect(dead_code, reason = "the tests of models use more of it")]

@@ -2,7 +2,8 @@
 //! but the container's reader. It decides nothing; `oracle` compares.
 //!
 //! It makes only the roundings that the format or the reference prescribes: activations to 8 bits for
-//! I2_S, to Q8_K for Q6_K, to f16 for F16 weights, and V and the softmax row to f16.
+//! I2_S, to Q8_K for Q6_K, to f16 for F16 weights, V and the softmax row to f16, and queries and keys to
+//! Q8_0 where the cache has such keys.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -124,6 +125,18 @@ fn round_q8_k(x: &[f64]) -> Vec<f64> {
     x.iter().map(|v| (v * -127.0 / extreme).round_ties_even() * extreme / -127.0).collect()
 }
 
+/// Blocks of 32 values with one scale, by which the largest magnitude becomes ±127. The codes are made in f32:
+/// that is how the type is defined, and in f64 some value on an edge would go the other way.
+fn round_q8_0(x: &[f64]) -> Vec<f64> {
+    let block = |x: &[f64]| {
+        let largest = x.iter().fold(0f64, |m, v| m.max(v.abs())) as f32;
+        let scale = f16::from_f32(largest / 127.0).to_f64();
+        let code = |v: &f64| f64::from((*v as f32 * (127.0 / largest)).round_ties_even());
+        x.iter().map(|v| code(v) * scale).collect::<Vec<f64>>()
+    };
+    x.chunks_exact(32).flat_map(block).collect()
+}
+
 /// The angle of pair `i` of heads of `head` values.
 fn angle(file: &GgufFile, architecture: &str, position: usize, i: usize, head: usize) -> f64 {
     let factor = match file.tensor("rope_freqs.weight") {
@@ -195,6 +208,8 @@ pub struct Pass<'a> {
     architecture: &'a str,
     /// What was decoded already.
     decoded: RefCell<BTreeMap<String, Rc<Weights>>>,
+    /// Whether queries and keys meet as blocks of Q8_0.
+    keys_in_q8_0: bool,
     /// Relative size of a random error on every result.
     noise: f64,
     random: u64,
@@ -208,7 +223,21 @@ impl<'a> Pass<'a> {
     pub fn new(file: &'a GgufFile) -> Self {
         let architecture = file.metadata().str("general.architecture").unwrap();
         let (decoded, distances) = (RefCell::default(), BTreeMap::new());
-        Self { file, architecture, decoded, noise: 0.0, random: 1, guide: None, distances }
+        Self {
+            file,
+            architecture,
+            decoded,
+            keys_in_q8_0: false,
+            noise: 0.0,
+            random: 1,
+            guide: None,
+            distances,
+        }
+    }
+
+    /// The same with a cache of such keys.
+    pub fn with_keys_in_q8_0(self) -> Self {
+        Self { keys_in_q8_0: true, ..self }
     }
 
     /// One that looks at what the engine showed.
@@ -348,6 +377,11 @@ impl<'a> Pass<'a> {
         self.meet_at(at, name, occurrence, own)
     }
 
+    /// A query or key as it meets the other.
+    fn met(&self, x: Vec<f64>) -> Vec<f64> {
+        if self.keys_in_q8_0 { round_q8_0(&x) } else { x }
+    }
+
     /// Logits of all positions.
     pub fn run(&mut self, ids: &[u32]) -> Vec<Vec<f64>> {
         let embedding = self.weights("token_embd");
@@ -365,7 +399,9 @@ impl<'a> Pass<'a> {
                 let at = Place { layer, position };
                 let h = self.normed(at, "attn_norm", x);
                 let q = self.project(at, "Qcur", "attn_q", HEADS, &h);
-                keys.push(self.project(at, "Kcur", "attn_k", KV_HEADS, &h));
+                let q = self.met(q);
+                let k = self.project(at, "Kcur", "attn_k", KV_HEADS, &h);
+                keys.push(self.met(k));
                 let v = self.project(at, "Vcur", "attn_v", 0, &h);
                 values.push(v.into_iter().map(to_half).collect());
                 let mut h = self.meet_at(at, names[0], 0, attend(&q, &keys, &values));

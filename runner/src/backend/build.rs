@@ -7,6 +7,9 @@ use super::Identity;
 /// Argument of a reference's worker program: its settings are those for speed and not the reproducible ones.
 pub const SPEED_SETTINGS: &str = "--settings-for-speed";
 
+/// Argument of a reference's worker program: the KV cache keeps keys in Q8_0.
+pub const KEYS_IN_Q8_0: &str = "--keys-in-q8_0";
+
 /// What a build of a reference is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceBuild {

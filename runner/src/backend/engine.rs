@@ -48,9 +48,14 @@ impl EngineBackend {
     /// The engine without a model, with keys in F16 as llama.cpp's and bitnet.cpp's own benchmark programs
     /// have them: what a reference with [`SPEED_SETTINGS`](super::SPEED_SETTINGS) is measured against.
     pub fn for_speed() -> Self {
+        Self::with_keys(KeyCache::F16)
+    }
+
+    /// The engine without a model, with keys of this type in its cache.
+    pub fn with_keys(key_cache: KeyCache) -> Self {
         let mut backend = Self::new();
-        backend.options.key_cache = KeyCache::F16;
-        backend.identity.build += "; keys in F16";
+        backend.options.key_cache = key_cache;
+        backend.identity.build += &format!("; keys in {key_cache}");
         backend
     }
 

@@ -19,7 +19,7 @@ pub mod protocol;
 pub mod serve;
 pub mod worker;
 
-pub use build::{ReferenceBuild, SPEED_SETTINGS};
+pub use build::{KEYS_IN_Q8_0, ReferenceBuild, SPEED_SETTINGS};
 
 /// Who computed a result. No identity, no measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

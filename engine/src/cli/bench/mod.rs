@@ -94,9 +94,10 @@ fn run(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Exit> {
     })?;
     let begin = Instant::now();
     let loaded = load::model_at(&path, kernels, &args.packing, terminal)?;
+    fits(&tests, &loaded.model, terminal)?;
     let prompt = tests.iter().filter(|test| test.is_prompt()).map(|test| test.tokens).max();
     let prompt = prompt.unwrap_or(1);
-    first_token(&loaded.model, prompt, threads[0], terminal)?;
+    first_token(args, &loaded.model, prompt, threads[0], terminal)?;
     let start = Start { load: loaded.time, prompt, first_token: begin.elapsed() };
     let mut rows = Vec::new();
     for &threads in &threads {
@@ -121,15 +122,31 @@ fn tests(args: &BenchArgs) -> Vec<Test> {
     args.n_depth.iter().flat_map(|&depth| at(depth)).filter(|test| test.tokens > 0).collect()
 }
 
+/// Refuses tests that take more positions than the model was made for.
+fn fits(tests: &[Test], model: &Model, terminal: &Terminal) -> Result<(), Exit> {
+    let limit = model.config().context_length;
+    let beyond = tests.iter().find(|test| test.depth.saturating_add(test.tokens) > limit);
+    beyond.map_or(Ok(()), |test| {
+        terminal.error(format_args!(
+            "{} needs {} positions, and the model was made for {limit}; lower -d, -p or -n",
+            test.name(),
+            test.depth.saturating_add(test.tokens)
+        ));
+        Err(Exit::Usage)
+    })
+}
+
 /// Computes a prompt in a new session and chooses what follows it: how a user's first answer begins.
 fn first_token(
+    args: &BenchArgs,
     model: &Arc<Model>,
     prompt: usize,
     threads: NonZeroUsize,
     terminal: &Terminal,
 ) -> Result<(), Exit> {
     let attempt = || -> Result<Vec<f32>, SessionError> {
-        let mut session = Session::new(model, prompt, threads)?;
+        let options = args.cache.session_options();
+        let mut session = Session::with_options(model, prompt, threads, options)?;
         session.prefill_top(&measure::ids(model, 0, prompt), 1)
     };
     let logits = attempt().map_err(|error| load::not_computed(&error, terminal))?;
@@ -169,7 +186,7 @@ fn timed(
                     }
                 },
             )?;
-        let row = Row::new(test, threads.get(), kernels.isa, &samples);
+        let row = Row::new(test, threads.get(), kernels.isa, keys, &samples);
         terminal.note(format_args!("{}, {threads} threads: {}", row.test, row.rate()));
         Ok(match test.output {
             Some(_) => row.reading(measure::bytes_a_token(&needs, test)),

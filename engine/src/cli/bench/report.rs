@@ -7,6 +7,7 @@ use std::time::Duration;
 use bitnet_engine::escape;
 use bitnet_engine::gguf::{GgufFile, TensorType};
 use bitnet_engine::kernels::Isa;
+use bitnet_engine::model::KeyCache;
 use bitnet_engine::roofline::Int8Peak;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -57,6 +58,8 @@ pub(super) struct Row {
     n_depth: usize,
     output: Option<String>,
     isa: &'static str,
+    /// Type of the keys in the KV cache.
+    type_k: String,
     avg_ns: f64,
     stddev_ns: Option<f64>,
     avg_ts: f64,
@@ -75,8 +78,14 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// What `samples`, nanoseconds of each repetition, say of a test.
-    pub(super) fn new(test: &Test, n_threads: usize, isa: Isa, samples: &[u64]) -> Self {
+    /// What `samples`, nanoseconds of each repetition, say of a test with such keys.
+    pub(super) fn new(
+        test: &Test,
+        n_threads: usize,
+        isa: Isa,
+        keys: KeyCache,
+        samples: &[u64],
+    ) -> Self {
         let rates: Vec<f64> =
             samples.iter().map(|&ns| test.tokens as f64 * 1e9 / ns as f64).collect();
         let times: Vec<f64> = samples.iter().map(|&ns| ns as f64).collect();
@@ -90,6 +99,7 @@ impl Row {
             n_depth: test.depth,
             output: output.map(|value| value.get_name().to_owned()),
             isa: isa.name(),
+            type_k: keys.to_string().to_lowercase(),
             avg_ns: mean(&times),
             stddev_ns: deviation(&times),
             avg_ts: mean(&rates),
@@ -177,7 +187,7 @@ pub(super) struct Report {
 }
 
 /// What CSV has, in this order; the fields of JSON but the single times.
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 27] = [
     "model_filename",
     "model_type",
     "model_size",
@@ -185,6 +195,7 @@ const COLUMNS: [&str; 26] = [
     "backends",
     "isa",
     "n_threads",
+    "type_k",
     "test",
     "n_prompt",
     "n_gen",
@@ -205,6 +216,9 @@ const COLUMNS: [&str; 26] = [
     "first_token_n_prompt",
     "peak_memory_bytes",
 ];
+
+/// Where the table has the type of the keys.
+const TYPE_K: usize = 5;
 
 impl Report {
     /// What was measured of the model in `file`.
@@ -282,29 +296,38 @@ impl Report {
     }
 
     fn markdown(&self, out: &mut impl Write) -> io::Result<()> {
-        let head = ["model", "size", "params", "backend", "threads", "test", "t/s", "roofline"];
-        let mut lines = vec![head.map(str::to_owned)];
+        let head =
+            ["model", "size", "params", "backend", "threads", "type_k", "test", "t/s", "roofline"];
+        let mut lines = vec![head.map(str::to_owned).to_vec()];
         for row in &self.rows {
             let part = row
                 .roofline
                 .map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", part * 100.0));
-            lines.push([
+            lines.push(vec![
                 escape::text(&self.model_type).replace('|', "\\|"),
                 size(self.model_size),
                 count(self.model_n_params),
                 format!("{} {}", self.backends, row.isa),
                 row.n_threads.to_string(),
+                row.type_k.clone(),
                 row.test.clone(),
                 row.rate(),
                 part,
             ]);
         }
+        // As llama-bench does: a type that is the usual one has no column.
+        let usual = KeyCache::default().to_string().to_lowercase();
+        if self.rows.iter().all(|row| row.type_k == usual) {
+            lines.iter_mut().for_each(|line| drop(line.remove(TYPE_K)));
+        }
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-        let widths: [usize; 8] = std::array::from_fn(|column| width(column).unwrap_or(0).max(2));
+        let columns = lines[0].len();
+        let widths: Vec<usize> =
+            (0..columns).map(|column| width(column).unwrap_or(0).max(2)).collect();
         // Names to the left, figures to the right.
         let is_name = |column: usize| matches!(column, 0 | 3);
         for (index, line) in lines.iter().enumerate() {
-            for (column, (text, width)) in line.iter().zip(widths).enumerate() {
+            for (column, (text, &width)) in line.iter().zip(&widths).enumerate() {
                 match is_name(column) {
                     true => write!(out, "| {text:<width$} ")?,
                     false => write!(out, "| {text:>width$} ")?,
@@ -312,7 +335,7 @@ impl Report {
             }
             writeln!(out, "|")?;
             if index == 0 {
-                for (column, width) in widths.into_iter().enumerate() {
+                for (column, &width) in widths.iter().enumerate() {
                     let end = if is_name(column) { '-' } else { ':' };
                     write!(out, "| {}{end} ", "-".repeat(width - 1))?;
                 }
@@ -406,14 +429,16 @@ mod tests {
     #[test]
     fn rates_are_those_of_the_samples() {
         // Four ids in 100 and 200 ms: 40 and 20 a second.
-        let mut row = Row::new(&DECODE, 2, Isa::Scalar, &[100_000_000, 200_000_000]).reading(1e9);
+        let mut row = Row::new(&DECODE, 2, Isa::Scalar, KeyCache::F32, &[100_000_000, 200_000_000])
+            .reading(1e9);
         assert_eq!((row.test.as_str(), row.avg_ts, row.avg_ns), ("tg4 @ d8", 30.0, 150e6));
         assert_eq!(row.rate(), "30.00 ± 14.14");
         assert_eq!((row.n_prompt, row.n_gen, row.n_depth), (0, 4, 8));
         row.limit(Limits { bandwidth: 60e9, peak: None });
         assert_eq!(row.roofline, Some(0.5), "30 GB/s of 60");
         let prompt = Test { output: None, ..DECODE };
-        let mut row = Row::new(&prompt, 1, Isa::Scalar, &[1_000_000_000]).multiplying(Some(10));
+        let mut row = Row::new(&prompt, 1, Isa::Scalar, KeyCache::F32, &[1_000_000_000])
+            .multiplying(Some(10));
         let peak = Int8Peak { macs_per_second: 80.0, instruction: "x" };
         row.limit(Limits { bandwidth: 1.0, peak: Some(peak) });
         assert_eq!((row.rate().as_str(), row.roofline), ("4.00", Some(0.5)));
@@ -424,7 +449,7 @@ mod tests {
 
     #[test]
     fn the_table_has_llama_bench_s_columns() {
-        let row = Row::new(&DECODE, 2, Isa::Scalar, &[100_000_000]);
+        let row = Row::new(&DECODE, 2, Isa::Scalar, KeyCache::F32, &[100_000_000]);
         let table = "\
 | model       |     size | params | backend    | threads |     test |   t/s | roofline |
 | ----------- | -------: | -----: | ---------- | ------: | -------: | ----: | -------: |
@@ -437,8 +462,20 @@ Peak memory 1.00 MiB, mapped file included.
     }
 
     #[test]
+    fn keys_of_another_type_have_a_column() {
+        let row = Row::new(&DECODE, 2, Isa::Scalar, KeyCache::Q8_0, &[100_000_000]);
+        let table = "\
+| model       |     size | params | backend    | threads | type_k |     test |   t/s | roofline |
+| ----------- | -------: | -----: | ---------- | ------: | -----: | -------: | ----: | -------: |
+| bitnet I2_S | 2.00 GiB | 2.50 M | CPU scalar |       2 |   q8_0 | tg4 @ d8 | 40.00 |        - |
+";
+        let text = text(&report(vec![row]), OutputFormat::Md);
+        assert!(text.starts_with(table), "{text}");
+    }
+
+    #[test]
     fn csv_and_json_have_the_same_fields() {
-        let row = Row::new(&DECODE, 2, Isa::Scalar, &[100_000_000]);
+        let row = Row::new(&DECODE, 2, Isa::Scalar, KeyCache::F32, &[100_000_000]);
         let report = report(vec![row]);
         let lines = text(&report, OutputFormat::Jsonl);
         let object: Json = serde_json::from_str(lines.trim_end()).expect("an object");
@@ -452,7 +489,7 @@ Peak memory 1.00 MiB, mapped file included.
         let csv = text(&report, OutputFormat::Csv);
         let (head, line) = csv.split_once('\n').expect("two lines");
         assert_eq!(head, COLUMNS.join(","));
-        let start = "\"a \"\"b\"\",c\",\"bitnet I2_S\",2147483648,2500000,\"CPU\",\"scalar\",2,\"tg4 @ d8\",0,4,8,";
+        let start = "\"a \"\"b\"\",c\",\"bitnet I2_S\",2147483648,2500000,\"CPU\",\"scalar\",2,\"f32\",\"tg4 @ d8\",0,4,8,";
         assert!(line.starts_with(start), "{line}");
         let array: Json =
             serde_json::from_str(&text(&report, OutputFormat::Json)).expect("an array");

@@ -2,38 +2,42 @@
 //! provider `crate::reference` is; it judges nothing.
 
 use bitnet_runner::backend::{
-    Backend, BackendError, Feed, Generation, Identity, Logits, ModelFacts, NamedTensor,
-    OpenRequest, Output, ReferenceBuild, SPEED_SETTINGS, Timed, TokenizeOptions,
+    Backend, BackendError, Feed, Generation, Identity, KEYS_IN_Q8_0, Logits, ModelFacts,
+    NamedTensor, OpenRequest, Output, ReferenceBuild, SPEED_SETTINGS, Timed, TokenizeOptions,
 };
 
-use crate::reference::{self, Error, Reference, Settings, build_info};
+use crate::reference::{self, CacheType, Error, Reference, Settings, build_info};
 
 /// The linked reference. With the bridge's default settings, where all generations follow the same
-/// rules, down to the types of the KV cache; or with those for speed.
+/// rules, down to the types of the KV cache; or with those for speed, or with keys in Q8_0.
 pub struct ReferenceBackend {
     identity: Identity,
     for_speed: bool,
+    keys_in_q8_0: bool,
     open: Option<Reference>,
 }
 
 impl ReferenceBackend {
-    /// No model is open yet. The program's argument [`SPEED_SETTINGS`] chooses the settings.
+    /// No model is open yet. The program's arguments [`SPEED_SETTINGS`] and [`KEYS_IN_Q8_0`] choose the
+    /// settings.
     pub fn new() -> Self {
         let info = build_info();
-        let for_speed = std::env::args_os().skip(1).any(|argument| argument == SPEED_SETTINGS);
+        let given = |name| std::env::args_os().skip(1).any(|argument| argument == name);
+        let (for_speed, keys_in_q8_0) = (given(SPEED_SETTINGS), given(KEYS_IN_Q8_0));
         let settings = if for_speed { "settings for speed" } else { "reproducible settings" };
+        let keys = if keys_in_q8_0 { ", keys in Q8_0" } else { "" };
         let identity = Identity {
             name: info.name,
             version: info.version,
             source: info.source,
             build: format!(
-                "{}; {settings}; {}; {}",
+                "{}; {settings}{keys}; {}; {}",
                 ReferenceBuild::marked(&info.profile),
                 info.compiler,
                 info.flags
             ),
         };
-        Self { identity, for_speed, open: None }
+        Self { identity, for_speed, keys_in_q8_0, open: None }
     }
 
     fn reference(&mut self) -> Result<&mut Reference, BackendError> {
@@ -58,10 +62,13 @@ impl Backend for ReferenceBackend {
         let too_large = |what| BackendError::Refused(format!("the {what} does not fit an i32"));
         let context = u32::try_from(request.context).map_err(|_| too_large("context"))?;
         let threads = u32::try_from(request.threads).map_err(|_| too_large("number of threads"))?;
-        let settings = match self.for_speed {
+        let mut settings = match self.for_speed {
             true => Settings::fastest(context, threads),
             false => Settings { context, threads, ..Settings::default() },
         };
+        if self.keys_in_q8_0 {
+            settings.key_cache = CacheType::Q8_0;
+        }
         let reference = Reference::load(&request.model, &settings).map_err(refused)?;
         let facts = ModelFacts {
             vocab_size: reference.vocab_size(),
