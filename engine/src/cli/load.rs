@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,13 +14,15 @@ use bitnet_engine::kernels::Kernels;
 use bitnet_engine::model::{Config, Model, ModelError};
 use bitnet_engine::session::{Session, SessionError};
 use bitnet_engine::{escape, load_error};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::model_args::{ModelArgs, PackingArgs};
 use super::terminal::Terminal;
 
 /// Loading that takes longer is announced.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the announcement is brought up to date.
+const TICK: Duration = Duration::from_millis(120);
 
 /// A model, and how long it took.
 pub(crate) struct Loaded {
@@ -58,10 +61,16 @@ pub(crate) fn model_at(
         Exit::Usage
     })?;
     let start = Instant::now();
-    let load = || -> Result<Loaded, ModelError> {
+    let load = |progress: &Progress| -> Result<Loaded, ModelError> {
         let file = Arc::new(GgufFile::open(path)?);
+        let all = file.tensors().iter().map(|tensor| tensor.size as u64).sum();
+        progress.all.store(all, Ordering::Relaxed);
+        let ready = |bytes| {
+            progress.ready.fetch_add(bytes as u64, Ordering::Relaxed);
+        };
         let config = Config::from_file(&file)?;
-        let model = Arc::new(Model::load_with(&file, config, kernels, options)?);
+        let model = Model::load_observed(&file, config, kernels, options, &ready)?;
+        let model = Arc::new(model);
         Ok(Loaded { model, time: start.elapsed() })
     };
     let loaded = announced(path, terminal, load).map_err(|e| refused(path, &e, terminal))?;
@@ -151,9 +160,17 @@ fn remedy(error: &ModelError) -> Option<String> {
     }
 }
 
-/// Runs `load`, telling on standard error that it runs if it takes long.
-fn announced<T>(path: &Path, terminal: &Terminal, load: impl FnOnce() -> T) -> T {
+/// Bytes of a file's tensors, and how many are ready.
+#[derive(Debug, Default)]
+struct Progress {
+    all: AtomicU64,
+    ready: AtomicU64,
+}
+
+/// Runs `load`, telling on standard error how far it is if it takes long.
+fn announced<T>(path: &Path, terminal: &Terminal, load: impl FnOnce(&Progress) -> T) -> T {
     let (done, is_done) = channel::<()>();
+    let progress = &Progress::default();
     thread::scope(|scope| {
         scope.spawn(move || {
             if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
@@ -164,13 +181,20 @@ fn announced<T>(path: &Path, terminal: &Terminal, load: impl FnOnce() -> T) -> T
                 terminal.note(text);
                 return;
             }
-            let spinner = ProgressBar::new_spinner().with_message(text);
-            spinner.enable_steady_tick(Duration::from_millis(120));
-            // Ends when the sender is gone, also after a panic.
-            let _ = is_done.recv();
-            spinner.finish_and_clear();
+            let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(0).with_style(style).with_message(text);
+            loop {
+                bar.set_length(progress.all.load(Ordering::Relaxed));
+                bar.set_position(progress.ready.load(Ordering::Relaxed));
+                // Ends when the sender is gone, also after a panic.
+                if is_done.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+            bar.finish_and_clear();
         });
         let _done = done;
-        load()
+        load(progress)
     })
 }

@@ -162,7 +162,7 @@ impl Work<'_> {
         let stop = self.signals.stop();
         let mut give = |event: Event<'_>| giving.event(event);
         let result = generation.run(&mut session, &mut sampler, &ids, stop, &mut give);
-        let timings = Timings::of(&generation, Some(loaded.time), self.start.elapsed());
+        let timings = Timings::of(&generation, Some(loaded.time), self.start);
         let end = result.as_ref().ok();
         receipt.generated(&session, &generation, end, &timings);
 

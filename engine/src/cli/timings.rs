@@ -1,6 +1,6 @@
 //! What a generation took, as llama.cpp prints it. A rate of nothing is not printed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitnet_engine::generate::Generation;
 use serde::Serialize;
@@ -15,6 +15,9 @@ pub(crate) struct Timings {
     pub(crate) prompt_tokens: usize,
     /// Computing them.
     pub(crate) prompt_ns: u64,
+    /// From the start of loading, or of this generation, to the first token; none where none was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) first_token_ns: Option<u64>,
     /// Tokens that were chosen, one that ended the text included.
     pub(crate) sampled: usize,
     /// Choosing them.
@@ -35,17 +38,18 @@ pub(crate) struct Rates {
 }
 
 impl Timings {
-    /// What `generation` measured.
-    pub(crate) fn of(generation: &Generation<'_>, load: Option<Duration>, total: Duration) -> Self {
+    /// What `generation` measured, which ends now and began at `start`, with loading where it had to load.
+    pub(crate) fn of(generation: &Generation<'_>, load: Option<Duration>, start: Instant) -> Self {
         let (sampled, sampling) = generation.sampling();
         Self {
             load_ns: load.map(nanoseconds),
             prompt_tokens: generation.prompt_computed(),
             prompt_ns: nanoseconds(generation.prefill_time()),
+            first_token_ns: generation.first_token().map(|first| nanoseconds(first - start)),
             sampled,
             sampling_ns: nanoseconds(sampling),
             step_ns: generation.step_nanoseconds().to_vec(),
-            total_ns: nanoseconds(total),
+            total_ns: nanoseconds(start.elapsed()),
         }
     }
 
@@ -61,7 +65,7 @@ impl Timings {
         self.step_ns.iter().sum()
     }
 
-    /// The lines that llama.cpp's users know.
+    /// The lines that llama.cpp's users know, and when the first token came.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(load) = self.load_ns {
@@ -69,6 +73,9 @@ impl Timings {
         }
         let (prompt, steps) = (self.prompt_tokens, self.step_ns.len());
         lines.push(counted(" prompt eval time", self.prompt_ns, prompt, "tokens"));
+        if let Some(first) = self.first_token_ns {
+            lines.push(format!(" first token time = {}", milliseconds(first)));
+        }
         lines.push(counted("        eval time", self.steps(), steps, "runs  "));
         lines.push(counted("    sampling time", self.sampling_ns, self.sampled, "runs  "));
         let total = milliseconds(self.total_ns);
@@ -113,6 +120,7 @@ mod tests {
             load_ns: Some(12_340_000),
             prompt_tokens: 5,
             prompt_ns: 10_000_000,
+            first_token_ns: Some(23_450_000),
             sampled: 4,
             sampling_ns: 400_000,
             step_ns: vec![20_000_000, 30_000_000, 10_000_000],
@@ -128,6 +136,7 @@ mod tests {
                 "        load time =      12.34 ms",
                 " prompt eval time =      10.00 ms /     5 tokens (    2.00 ms per token,   500.00 \
                  tokens per second)",
+                " first token time =      23.45 ms",
                 "        eval time =      60.00 ms /     3 runs   (   20.00 ms per token,    50.00 \
                  tokens per second)",
                 "    sampling time =       0.40 ms /     4 runs   (    0.10 ms per token, 10000.00 \
@@ -139,7 +148,13 @@ mod tests {
 
     #[test]
     fn nothing_measured_gives_no_rate() {
-        let none = Timings { load_ns: None, step_ns: vec![], prompt_ns: 0, ..timings() };
+        let none = Timings {
+            load_ns: None,
+            first_token_ns: None,
+            step_ns: vec![],
+            prompt_ns: 0,
+            ..timings()
+        };
         let lines = none.lines();
         assert_eq!(lines[0], " prompt eval time =       0.00 ms /     5 tokens");
         assert_eq!(lines[1], "        eval time =       0.00 ms /     0 runs");

@@ -26,6 +26,7 @@ pub struct Generation<'t> {
     step_nanoseconds: Vec<u64>,
     sampled: usize,
     sampling: Duration,
+    first_token: Option<Instant>,
 }
 
 impl<'t> Generation<'t> {
@@ -42,6 +43,7 @@ impl<'t> Generation<'t> {
             step_nanoseconds: Vec::new(),
             sampled: 0,
             sampling: Duration::ZERO,
+            first_token: None,
         }
     }
 
@@ -142,6 +144,7 @@ impl<'t> Generation<'t> {
         let chosen = sampler.choose(logits);
         self.sampling += start.elapsed();
         self.sampled += 1;
+        self.first_token.get_or_insert_with(Instant::now);
         let token = self.ids.len() + 1;
         chosen.map_err(|source| GenerateError::Sample { token, source })
     }
@@ -217,6 +220,11 @@ impl<'t> Generation<'t> {
     /// How many tokens were chosen, an end-of-generation id included, and the time for it.
     pub fn sampling(&self) -> (usize, Duration) {
         (self.sampled, self.sampling)
+    }
+
+    /// When the first of them was chosen.
+    pub fn first_token(&self) -> Option<Instant> {
+        self.first_token
     }
 }
 

@@ -85,12 +85,29 @@ impl Model {
         kernels: &'static Kernels,
         options: LoadOptions,
     ) -> Result<Self, ModelError> {
+        Self::load_observed(file, config, kernels, options, &|_| ())
+    }
+
+    /// [`Model::load_with`] that tells `observe` how many bytes of the file each tensor had that is ready.
+    ///
+    /// # Errors
+    /// As for [`Model::load_with`].
+    ///
+    /// # Panics
+    /// As for [`Model::load_with`].
+    pub fn load_observed(
+        file: &Arc<GgufFile>,
+        config: Config,
+        kernels: &'static Kernels,
+        options: LoadOptions,
+        observe: &dyn Fn(usize),
+    ) -> Result<Self, ModelError> {
         assert!(config.is_consistent(), "the lengths of {config:?} do not fit together");
         let tokenizer = read_tokenizer(file.metadata())?;
         let (options, used) = (&options, vec![false; file.tensors().len()]);
         let arena = Arena::new(arena_bytes(file.tensors(), options.i2_s, kernels))
             .map_err(|OutOfMemory { bytes }| ModelError::Memory { bytes })?;
-        let mut reader = TensorReader { file, kernels, options, used, arena };
+        let mut reader = TensorReader { file, kernels, options, used, arena, observe };
         let weights = Weights::read(&mut reader, &config)?;
         if let Some(index) = reader.used.iter().position(|used| !used) {
             let name = Name::new(file.tensors()[index].name.as_bytes());
@@ -289,6 +306,21 @@ mod tests {
         writer.write(&mut out).expect("memory");
         let message = refusal(&out);
         assert!(message.starts_with("tensor 'x\\u{1b}[31m' is not part of a model"), "{message}");
+    }
+
+    #[test]
+    fn every_byte_of_every_tensor_is_observed_once() {
+        let file = open(&bytes());
+        let config = Config::from_file(&file).expect("good hyper-parameters");
+        let seen = std::cell::RefCell::new(Vec::new());
+        let observe = |bytes| seen.borrow_mut().push(bytes);
+        Model::load_observed(&file, config, Kernels::best(), LoadOptions::default(), &observe)
+            .expect("a whole model");
+        let mut sizes: Vec<usize> = file.tensors().iter().map(|tensor| tensor.size).collect();
+        let mut seen = seen.into_inner();
+        sizes.sort_unstable();
+        seen.sort_unstable();
+        assert_eq!(seen, sizes);
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub(crate) struct TensorReader<'a> {
     pub(crate) used: Vec<bool>,
     /// Takes what is arranged anew; [`arranged_bytes`] of all tensors fit.
     pub(crate) arena: Arena,
+    /// Is told the bytes of each tensor that is ready.
+    pub(crate) observe: &'a dyn Fn(usize),
 }
 
 impl TensorReader<'_> {
@@ -154,7 +156,12 @@ impl TensorReader<'_> {
                 supported: "F32",
             });
         }
+        self.ready(index);
         Ok(Values::new(self.file, index))
+    }
+
+    fn ready(&self, index: usize) {
+        (self.observe)(self.file.tensors()[index].size);
     }
 
     /// A matrix of a layer.
@@ -177,6 +184,7 @@ impl TensorReader<'_> {
                             TQ2_0",
             })?,
         };
+        self.ready(index);
         Ok(Matrix { rows, columns, data })
     }
 
@@ -194,6 +202,7 @@ impl TensorReader<'_> {
             role: "the embedding or the head",
             supported: "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, TQ1_0 or TQ2_0",
         })?;
+        self.ready(index);
         Ok(Matrix { rows, columns, data })
     }
 

@@ -97,6 +97,9 @@ fn every_field_can_be_computed_again() {
     let parts = [&timings["load_ns"], &timings["prompt_ns"], &timings["sampling_ns"]];
     let parts = parts.map(nanoseconds).iter().sum::<u64>() + steps.iter().sum::<u64>();
     assert!(nanoseconds(&timings["total_ns"]) >= parts, "{timings}");
+    let before = [&timings["load_ns"], &timings["prompt_ns"]].map(nanoseconds).iter().sum::<u64>();
+    let first = nanoseconds(&timings["first_token_ns"]);
+    assert!((before..nanoseconds(&timings["total_ns"])).contains(&first), "{timings}");
     let rate = |count: usize, ns: u64| count as f64 / (ns as f64 / 1e9);
     assert_eq!(
         found["rates"],

@@ -143,6 +143,7 @@ fn timings_are_llama_cpps_and_quiet_has_none() {
     for (name, count) in [
         ("        load time = ", None),
         (" prompt eval time = ", Some(format!("/ {prompt:>5} tokens ("))),
+        (" first token time = ", None),
         ("        eval time = ", Some("/     3 runs   (".into())),
         ("       total time = ", Some(format!("/ {:>5} tokens", prompt + 3))),
     ] {
@@ -155,6 +156,7 @@ fn timings_are_llama_cpps_and_quiet_has_none() {
     let none = call(&["run", "-m", &path, "-p", PROMPT, "-n", "0"]).with(Exit::Ok);
     assert_eq!(none.out, "");
     assert!(none.err.contains("        eval time =       0.00 ms /     0 runs\n"), "{}", none.err);
+    assert!(!none.err.contains("first token time"), "{}", none.err);
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl<'m> Conversation<'m> {
         self.held.extend(generation.ids());
         self.held.truncate(self.session.position());
 
-        let timings = Timings::of(&generation, None, start.elapsed());
+        let timings = Timings::of(&generation, None, start);
         let tokens = generation.ids().len();
         let error = result.as_ref().err().map(ToString::to_string);
         let ended = match &result {
