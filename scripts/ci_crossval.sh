@@ -24,7 +24,7 @@ suites() {
 
 # The cause of each comparison that did not pass: 1 says that one was found.
 localize() {
-    local receipt reference id trial code
+    local receipt reference id tier code
     if ! compgen -G "$receipts/parity/*.json" >/dev/null; then
         echo "error: no receipt in $receipts/parity; run the step suites first" >&2
         return 1
@@ -34,10 +34,9 @@ localize() {
         if ! grep -q '"passed": false' "$receipt"; then continue; fi
         reference=$(basename "$receipt" .json)
         id=$(grep -om1 '"id": "parity::[^"]*"' "$receipt" | cut -d'"' -f4)
-        # A receipt does not say its tier.
-        trial=$("$target/debug/parity" run --list --exact "ci-light::$id" "integration::$id")
+        tier=$(grep -om1 '"tier": "[^"]*"' "$receipt" | cut -d'"' -f4)
         code=0
-        "$target/debug/parity" localize "$trial" --reference "${reference##*.}" --format json \
+        "$target/debug/parity" localize "$tier::$id" --reference "${reference##*.}" --format json \
             >>out/localized.jsonl || code=$?
         if [ "$code" -gt 1 ]; then return "$code"; fi
     done

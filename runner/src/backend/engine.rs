@@ -15,8 +15,8 @@ use bitnet_engine::sample::greedy;
 use bitnet_engine::session::{Session, SessionOptions};
 
 use super::{
-    Backend, BackendError, Feed, Generation, Identity, KernelCalls, Logits, ModelFacts,
-    NamedTensor, OpenRequest, Output, Timed, TokenizeOptions,
+    Backend, BackendError, Feed, Generation, Identity, KernelCalls, Listener, Logits, ModelFacts,
+    NamedTensor, OpenRequest, Output, Position, Timed, TokenizeOptions,
 };
 
 /// Name of our engine in identities and messages.
@@ -30,6 +30,7 @@ pub struct EngineBackend {
     identity: Identity,
     options: SessionOptions,
     open: Option<Open>,
+    listener: Option<Listener>,
 }
 
 struct Open {
@@ -71,7 +72,7 @@ impl EngineBackend {
                 Isa::best()
             ),
         };
-        Self { identity, options: SessionOptions::default(), open: None }
+        Self { identity, options: SessionOptions::default(), open: None, listener: None }
     }
 
     /// Opens `request` with hyper-parameters changed by `change`: how tests put a known fault into
@@ -183,13 +184,18 @@ impl Backend for EngineBackend {
 
     fn logits(&mut self, ids: &[u32], feed: Feed) -> Result<Logits, BackendError> {
         let vocab_size = self.model()?.config().vocab_size;
+        let listener = self.listener.clone();
         let session = self.fresh()?;
         let values = match feed {
-            Feed::Prefill => session.prefill(ids, LogitsOf::All).map_err(refused)?,
+            Feed::Prefill => {
+                tell(&listener, Position::Prefill { ids: ids.len() });
+                session.prefill(ids, LogitsOf::All).map_err(refused)?
+            }
             Feed::Steps => {
                 let mut values = Vec::with_capacity(ids.len() * vocab_size);
-                for id in ids {
+                for (index, id) in ids.iter().enumerate() {
                     values.extend_from_slice(session.step(*id).map_err(refused)?);
+                    tell(&listener, Position::Steps { done: index + 1, of: ids.len() });
                 }
                 values
             }
@@ -199,7 +205,9 @@ impl Backend for EngineBackend {
 
     fn generate(&mut self, prompt: &[u32], steps: usize) -> Result<Generation, BackendError> {
         let vocab_size = self.model()?.config().vocab_size;
+        let listener = self.listener.clone();
         let session = self.fresh()?;
+        tell(&listener, Position::Prefill { ids: prompt.len() });
         let (mut ids, mut nanos) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
         let mut values = Vec::with_capacity(steps * vocab_size);
         for step in 0..steps {
@@ -211,6 +219,7 @@ impl Backend for EngineBackend {
             ids.push(greedy(&row).map_err(refused)?);
             nanos.push(nanos_since(start));
             values.extend_from_slice(&row);
+            tell(&listener, Position::Steps { done: step + 1, of: steps });
         }
         Ok(Generation { ids, logits: Logits { vocab_size, values }, nanos })
     }
@@ -223,6 +232,10 @@ impl Backend for EngineBackend {
 
     fn kernels(&self) -> Vec<KernelCalls> {
         self.open.as_ref().map_or_else(Vec::new, |open| calls(&open.session))
+    }
+
+    fn listen(&mut self, listener: Listener) {
+        self.listener = Some(listener);
     }
 
     fn time_prefill(&mut self, ids: &[u32], repeats: usize) -> Result<Timed, BackendError> {
@@ -274,6 +287,12 @@ impl Backend for EngineBackend {
             }
         }
         Ok(Timed { ids: chosen, nanos, kernels: calls_since(session, &before) })
+    }
+}
+
+fn tell(listener: &Option<Listener>, position: Position) {
+    if let Some(listener) = listener {
+        listener(position);
     }
 }
 

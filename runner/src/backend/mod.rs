@@ -15,11 +15,13 @@ pub mod engine;
 pub mod golden;
 pub mod matrix;
 pub mod operations;
+mod position;
 pub mod protocol;
 pub mod serve;
 pub mod worker;
 
 pub use build::{KEYS_IN_Q8_0, ReferenceBuild, SPEED_SETTINGS};
+pub use position::{Listener, Position};
 
 /// Who computed a result. No identity, no measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -271,6 +273,12 @@ pub trait Backend: Send {
     /// engine that does not count them. Opening a model may begin a session.
     fn kernels(&self) -> Vec<KernelCalls> {
         Vec::new()
+    }
+
+    /// From now on tells `listener` how far [`Backend::logits`] and [`Backend::generate`] are. An engine
+    /// whose requests cannot be looked into tells nothing.
+    fn listen(&mut self, listener: Listener) {
+        let _ = listener;
     }
 
     /// Times `repeats` prefills of `ids`, each into an empty KV cache, with the logits of the last id.

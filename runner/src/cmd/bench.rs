@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::run::Format;
+use super::selection::SelectionArgs;
 use super::{baselines, manifest};
 use crate::baseline::check::check;
 use crate::baseline::{BaselineError, read_all};
@@ -21,7 +22,7 @@ use crate::exit::Exit;
 use crate::receipt::{self, BenchReceipt, Word};
 use crate::report::{Colour, Reporter, bench, print_line};
 use crate::run::{Obstacle, Project};
-use crate::suite::{Check, Filter, Trial};
+use crate::suite::{Check, Trial};
 
 /// The question that a host is qualified for: has a tenth of the speed gone?
 const QUALIFIED_SHARE: f64 = 0.9;
@@ -40,20 +41,8 @@ pub enum Build {
 /// Flags of `parity bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Measure only trials whose id contains one of these
-    filters: Vec<String>,
-    /// Compare filters with whole ids
-    #[arg(long)]
-    exact: bool,
-    /// Leave out trials whose id contains this
-    #[arg(long, value_name = "FILTER")]
-    skip: Vec<String>,
-    /// Also measure trials above the tier of BITNET_TIER
-    #[arg(long)]
-    include_ignored: bool,
-    /// List the selected trials and measure nothing
-    #[arg(long)]
-    list: bool,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Write a receipt of each trial into this folder
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
@@ -99,28 +88,25 @@ pub fn execute(root: &Path, args: &BenchArgs, colour: Colour) -> Exit {
             return Exit::Usage;
         }
     };
-    let filter =
-        Filter { wanted: args.filters.clone(), skipped: args.skip.clone(), exact: args.exact };
-    let all: Vec<&Trial> = project
-        .trials
-        .iter()
-        .filter(|trial| matches!(project.case(trial).check, Check::Bench(_)))
-        .filter(|trial| filter.selects(&trial.id))
-        .collect();
-    let (selected, above): (Vec<&Trial>, Vec<&Trial>) =
-        all.into_iter().partition(|trial| args.include_ignored || trial.ignored.is_none());
+    let benchmarks = project.trials.iter();
+    let benchmarks =
+        benchmarks.filter(|trial| matches!(project.case(trial).check, Check::Bench(_)));
+    let all = args.selection.of(benchmarks);
+    let (selected, above): (Vec<&Trial>, Vec<&Trial>) = all
+        .into_iter()
+        .partition(|trial| args.selection.include_ignored || trial.ignored.is_none());
     for trial in &above {
         let reason = trial.ignored.as_deref().unwrap_or_default();
         eprintln!("not measured: {}: {reason}, or --include-ignored", trial.id);
     }
     if selected.is_empty() {
         eprintln!(
-            "error: no benchmark matches {:?}; `parity bench --list --include-ignored` shows all",
-            args.filters
+            "error: no benchmark matches {}; `parity bench --list --include-ignored` shows all",
+            args.selection.words()
         );
         return Exit::NothingSelected;
     }
-    if args.list {
+    if args.selection.list {
         selected.iter().for_each(|trial| print_line(&trial.id));
         return Exit::Ok;
     }

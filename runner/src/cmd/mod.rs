@@ -20,4 +20,5 @@ mod run_localize;
 mod run_receipts;
 mod run_reports;
 pub mod schema;
+mod selection;
 pub mod worker;

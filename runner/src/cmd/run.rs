@@ -12,10 +12,11 @@ use super::manifest;
 use super::run_localize::Localizing;
 use super::run_receipts::{ReceiptArgs, Receipts};
 use super::run_reports::{self, ReportArgs};
+use super::selection::SelectionArgs;
 use crate::exit::Exit;
 use crate::report::{Basis, Colour, Ended, Summary, Terminal, github, json, print_line, progress};
 use crate::run::{Engines, GoldenUse, Outcome, Project, Runner, Settings};
-use crate::suite::{Filter, Trial};
+use crate::suite::Trial;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,20 +41,8 @@ pub enum RunFormat {
 /// Flags of `parity run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Run only trials whose id contains one of these
-    filters: Vec<String>,
-    /// Compare filters with whole ids
-    #[arg(long)]
-    exact: bool,
-    /// Leave out trials whose id contains this
-    #[arg(long, value_name = "FILTER")]
-    skip: Vec<String>,
-    /// Also run trials above the tier of BITNET_TIER
-    #[arg(long)]
-    include_ignored: bool,
-    /// List the selected trials and run nothing
-    #[arg(long)]
-    list: bool,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Say in full where the engines part in parity cases that fail; on a terminal a few lines say it unasked
     #[arg(long)]
     localize: bool,
@@ -84,19 +73,16 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
             return Exit::Usage;
         }
     };
-    let filter =
-        Filter { wanted: args.filters.clone(), skipped: args.skip.clone(), exact: args.exact };
-    let selected: Vec<&Trial> =
-        project.trials.iter().filter(|trial| filter.selects(&trial.id)).collect();
+    let selected = args.selection.of(project.trials.iter());
     if selected.is_empty() {
         eprintln!(
-            "error: no trial matches {:?}; `parity run --list` shows all {}",
-            args.filters,
+            "error: no trial matches {}; `parity run --list` shows all {}",
+            args.selection.words(),
             project.trials.len()
         );
         return Exit::NothingSelected;
     }
-    if args.list {
+    if args.selection.list {
         for trial in &selected {
             print_line(&trial.id);
         }
@@ -110,7 +96,7 @@ pub fn execute(root: &Path, args: &RunArgs, colour: Colour) -> Exit {
         }
     };
     let running = selected.iter().copied();
-    let running = running.filter(|trial| args.include_ignored || trial.ignored.is_none());
+    let running = running.filter(|trial| args.selection.include_ignored || trial.ignored.is_none());
     let receipts = match Receipts::new(&args.receipts, &project, running) {
         Ok(receipts) => receipts,
         Err(why) => {
@@ -153,6 +139,9 @@ fn run(
         print_line(&muted.begin());
     }
     let mut terminal = human.then(|| Terminal::new(colour, args.quiet, selected.len()));
+    if let Some(terminal) = &terminal {
+        runner.engines.subject.listen(terminal.listener());
+    }
     // Goldens keep no tensors, and whoever asks for them wants no reference started unasked.
     let goldens_alone = goldens == GoldenUse::Always && !args.localize;
     let localizing = if goldens_alone { None } else { Localizing::new(args.localize, human) };
@@ -163,7 +152,9 @@ fn run(
         }
         let begun = Instant::now();
         let outcome = match &trial.ignored {
-            Some(reason) if !args.include_ignored => Outcome::Ignored { reason: reason.clone() },
+            Some(reason) if !args.selection.include_ignored => {
+                Outcome::Ignored { reason: reason.clone() }
+            }
             _ => runner.run(trial),
         };
         let seconds = begun.elapsed().as_secs_f64();
@@ -174,7 +165,7 @@ fn run(
         };
         let ended = ended(project, &runner, trial, outcome, seconds);
         match &trial.ignored {
-            Some(_) if !args.include_ignored => summary.add_above_tier(1),
+            Some(_) if !args.selection.include_ignored => summary.add_above_tier(1),
             _ => summary.add(&trial.id, project.suite(trial).kind, &ended.outcome),
         }
         match &mut terminal {

@@ -1,8 +1,8 @@
 //! Where two engines part: the first stage, the first operation, and the mistake that explains it.
 //!
 //! `graph` says which operations there are, `names` what a reference calls their results; `evaluate` computes
-//! one operation from captured inputs, `measure`, `hypotheses`, `fit` and `ladder` judge slices. Only `search`
-//! asks engines, and only `reproducer` writes files. Nothing here prints.
+//! one operation from captured inputs, `measure`, `hypotheses`, `fit` and `ladder` judge slices. Only `search`,
+//! through `question`, asks engines, and only `reproducer` writes files. Nothing here prints.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ pub mod ladder;
 pub mod measure;
 pub mod names;
 mod origin;
+mod question;
 pub mod report;
 pub mod reproducer;
 pub mod safetensors;
@@ -24,7 +25,8 @@ pub mod vote;
 pub use hypotheses::Hypothesis;
 pub use ladder::{Ladder, Rung};
 pub use measure::Distance;
-pub use search::{LocalizeError, MOST_POSITIONS, Pair, Question, localize};
+pub use question::{LocalizeError, Pair, Question};
+pub use search::{MOST_POSITIONS, localize};
 
 /// What was found, from the ids to one operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Readers refuse another major version.
-pub const SCHEMA_VERSION: &str = "1.0.0";
+use crate::manifest::Tier;
+
+/// Readers refuse another major version. Since 1.1.0 a case has its tier, and digests are those of RFC 8785
+/// for numbers that lie between two of the shortest texts as well.
+pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// What a receipt is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +54,9 @@ impl Tool {
 pub struct CaseFacts {
     /// The trial's id without its tier, `bench::<suite>::<case>[::<variant>]`: what a baseline hangs on.
     pub id: String,
+    /// The tier that the case was in; none in receipts of schema 1.0.0, and for what stands in no suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
     /// SHA-256 of the suite file, lower-case hex.
     pub suite_sha256: String,
 }
@@ -58,8 +64,9 @@ pub struct CaseFacts {
 impl CaseFacts {
     /// The facts of the trial `id`, whose suite file has this sha256.
     pub fn new(id: &str, suite_sha256: &str) -> Self {
-        let untiered = id.split_once("::").map_or(id, |(_, rest)| rest);
-        Self { id: untiered.to_owned(), suite_sha256: suite_sha256.to_owned() }
+        let (tier, untiered) = id.split_once("::").unwrap_or(("", id));
+        let tier = Tier::ALL.into_iter().find(|known| known.name() == tier);
+        Self { id: untiered.to_owned(), tier, suite_sha256: suite_sha256.to_owned() }
     }
 }
 
@@ -85,6 +92,8 @@ mod tests {
 
     #[test]
     fn what_a_baseline_hangs_on_has_no_tier() {
-        assert_eq!(CaseFacts::new("ci-light::bench::bench::small", "").id, "bench::bench::small");
+        let facts = CaseFacts::new("ci-light::bench::bench::small", "");
+        assert_eq!((&*facts.id, facts.tier), ("bench::bench::small", Some(Tier::CiLight)));
+        assert_eq!(CaseFacts::new("one-off::parity::prompt", "").tier, None);
     }
 }

@@ -9,6 +9,7 @@ pub mod junit;
 pub mod markdown;
 mod output;
 mod pooled;
+mod position;
 mod progress;
 pub mod receipt;
 mod summary;
@@ -16,6 +17,7 @@ mod terminal;
 
 pub use ended::{Ended, SLOW_SECONDS};
 pub use output::print_line;
+pub use position::Positions;
 pub use progress::{Reporter, progress, rate};
 pub use summary::{Basis, Summary};
 pub use terminal::{Colour, Terminal};

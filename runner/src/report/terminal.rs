@@ -9,7 +9,8 @@ use clap::ValueEnum;
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Ended, print_line};
+use super::{Ended, Positions, print_line};
+use crate::backend::Listener;
 use crate::run::Outcome;
 
 /// When output is coloured.
@@ -45,6 +46,7 @@ pub struct Terminal {
     colour: bool,
     quiet: bool,
     bar: ProgressBar,
+    positions: Positions,
     failures: Vec<(String, String)>,
 }
 
@@ -56,12 +58,19 @@ impl Terminal {
         // Hides itself where standard error is no terminal.
         let bar = ProgressBar::new(count as u64).with_style(style);
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { colour: colour.decide(&std::io::stdout()), quiet, bar, failures: Vec::new() }
+        let positions = Positions::new(bar.clone(), bar.is_hidden() && !quiet);
+        let colour = colour.decide(&std::io::stdout());
+        Self { colour, quiet, bar, positions, failures: Vec::new() }
     }
 
     /// A trial begins.
     pub fn begin(&self, id: &str) {
-        self.bar.set_message(id.to_owned());
+        self.positions.begin(id);
+    }
+
+    /// Who shows how far the trial is that runs.
+    pub fn listener(&self) -> Listener {
+        self.positions.listener()
     }
 
     /// A trial has ended.

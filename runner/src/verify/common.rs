@@ -69,7 +69,7 @@ pub(super) fn case(
     isa: Option<&str>,
     reasons: &mut Reasons,
 ) {
-    let CaseFacts { id, suite_sha256 } = case;
+    let CaseFacts { id, tier: _, suite_sha256 } = case;
     let parts: Vec<&str> = id.split("::").collect();
     let form = matches!(parts.len(), 3 | 4) && parts[0] == kind && !parts.contains(&"");
     reasons.check(form, "case.id", format!("'{id}' is no id of a {kind} trial"));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bitnet_runner::backend::{Identity, KernelCalls, Output};
 use bitnet_runner::machine::Machine;
+use bitnet_runner::manifest::Tier;
 use bitnet_runner::receipt::{
     BenchReceipt, CaseFacts, Kind, Measure, Measured, ModelFacts, Order, PeakMemory, Round,
     SCHEMA_VERSION, Tool, Verdict, Verification, Visit, Word, derive,
@@ -48,7 +49,11 @@ pub fn receipt(speed: f64, day: u64) -> BenchReceipt {
             dirty: Some(false),
         },
         time: format!("2026-01-{day:02}T00:00:00Z"),
-        case: CaseFacts { id: "bench::speed::small".into(), suite_sha256: "0".repeat(64) },
+        case: CaseFacts {
+            id: "bench::speed::small".into(),
+            tier: Some(Tier::CiLight),
+            suite_sha256: "0".repeat(64),
+        },
         model: ModelFacts {
             id: "small".into(),
             sha256: "1".repeat(64),

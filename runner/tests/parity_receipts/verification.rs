@@ -389,6 +389,21 @@ fn no_number_can_be_changed_without_a_trace() {
 }
 
 #[test]
+fn a_receipt_of_the_first_schema_is_still_sound() {
+    let mut old = parity();
+    old["schema_version"] = json!("1.0.0");
+    old["case"].as_object_mut().unwrap().remove("tier").expect("a tier");
+    // It lies between two texts of 17 digits, of which the first schema took the wrong one.
+    old["seconds"] = json!(13_293.0 / f64::from(1 << 19));
+    let old = with_digest(old);
+    assert_eq!(reasons(&old), Vec::<String>::new());
+    let mut new = old.clone();
+    new["schema_version"] = json!("1.1.0");
+    let (old, new) = (old["digest"].clone(), with_digest(new)["digest"].clone());
+    assert_ne!(old, new);
+}
+
+#[test]
 fn texts_are_sealed_by_the_digest() {
     let mut bad = parity();
     bad["raw"]["texts"][3] = json!("another");

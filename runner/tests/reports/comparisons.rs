@@ -4,6 +4,7 @@
 use bitnet_runner::backend::{Identity, KernelCalls};
 use bitnet_runner::compare::{Contract, ParityInput, Tolerance, judge};
 use bitnet_runner::machine::Machine;
+use bitnet_runner::manifest::Tier;
 use bitnet_runner::receipt::{
     CaseFacts, Kind, ParityMetrics, ParityReceipt, ParityVerdict, PromptFacts, Raw, SCHEMA_VERSION,
     Tool,
@@ -67,7 +68,11 @@ pub fn comparison(case: &str, noise: f32, text: &str) -> ParityReceipt {
         },
         time: "2026-02-01T00:00:00Z".into(),
         seconds: 0.25,
-        case: CaseFacts { id: format!("parity::{case}"), suite_sha256: "0".repeat(64) },
+        case: CaseFacts {
+            id: format!("parity::{case}"),
+            tier: Some(Tier::CiLight),
+            suite_sha256: "0".repeat(64),
+        },
         prompt: PromptFacts::of_ids(&ids[..PROMPT]),
         model: None,
         subject: identity("bitnet-engine"),

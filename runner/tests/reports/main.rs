@@ -1,10 +1,12 @@
 //! Reports of runs: JUnit, Markdown, GitHub's annotations and step summary, JSON lines; pages of receipts;
-//! and `parity new`. Its projects need no model and no reference: matrices there and back.
+//! and `parity new`. Its projects need no model and no reference (matrices there and back); what needs both
+//! takes them from the shipped one.
 
 mod comparisons;
 mod html;
 mod merge;
 mod new_case;
+mod positions;
 mod program;
 #[path = "../baselines/receipts.rs"]
 mod receipts;

@@ -45,23 +45,35 @@ impl Project {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parity"));
-        for variable in [
-            "BITNET_TIER",
-            "BITNET_ALLOW_SKIP",
-            "CARGO_TERM_COLOR",
-            "GITHUB_ACTIONS",
-            "GITHUB_STEP_SUMMARY",
-        ] {
-            command.env_remove(variable);
-        }
-        command.current_dir(self.0.path()).args(args);
-        command
+        command(self.0.path(), args)
     }
 
     pub fn call(&self, args: &[&str]) -> Ended {
         Ended::of(self.command(args).output().expect("the program runs"))
     }
+}
+
+/// The program in `folder`.
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parity"));
+    for variable in [
+        "BITNET_TIER",
+        "BITNET_ALLOW_SKIP",
+        "CARGO_TERM_COLOR",
+        "GITHUB_ACTIONS",
+        "GITHUB_STEP_SUMMARY",
+    ] {
+        command.env_remove(variable);
+    }
+    command.current_dir(folder).args(args);
+    command
+}
+
+/// The program in the shipped project: its models are made where they are not here, and goldens answer for
+/// references that are not built.
+pub fn shipped(args: &[&str]) -> Ended {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Ended::of(command(&root, args).output().expect("the program runs"))
 }
 
 /// A project with the shipped lock and these suites.

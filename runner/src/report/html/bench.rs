@@ -3,8 +3,10 @@
 
 use maud::{Markup, html};
 
-use super::chart::{self, Bar, Chart, Dot, Interval, Line, Rule, Scale};
+use super::chart::{self, Chart, Dot, Line, Rule};
 use super::page::{Entry, Mood};
+use super::rows::{self, Bar, Interval};
+use super::scale::Scale;
 use super::{identity, sha256};
 use crate::escape;
 use crate::receipt::{BenchReceipt, Measure, Measured, Side, Visit, Word};
@@ -30,6 +32,7 @@ pub fn entry(receipts: &[&BenchReceipt], detailed: bool, bandwidth: Option<f64>)
         .collect();
     Some(Entry {
         id: escape::text(&newest.case.id),
+        tier: newest.case.tier,
         against: format!("against {}", escape::text(&newest.reference.name)),
         word: newest.verdict.word.to_string(),
         mood: mood(newest.verdict.word),
@@ -64,7 +67,7 @@ fn body(
                 }
             }
         }
-        (chart::intervals("Speed as a part of the reference's, with the 95 % interval", &intervals))
+        (rows::intervals("Speed as a part of the reference's, with the 95 % interval", &intervals))
         (table(newest, &rows))
         div.pair {
             @for (name, m) in &rows {
@@ -210,7 +213,7 @@ fn streamed(receipt: &BenchReceipt, bandwidth: Option<f64>) -> Markup {
     let rules: Vec<(f64, String)> =
         bandwidth.map(|b| (b / 1e9, format!("memory: {:.1} GB/s", b / 1e9))).into_iter().collect();
     html! {
-        (chart::bars("Roofline: file size × tokens a second", Scale::linear(0.0, most * 1.05), &rows, &rules))
+        (rows::bars("Roofline: file size × tokens a second", Scale::linear(0.0, most * 1.05), &rows, &rules))
         p.faint {
             "Not every byte of a file is read for a token (one row of the embedding is, and a greedy choice reads a part "
             "of the head), so the bar is no measurement of memory. "

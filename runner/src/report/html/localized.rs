@@ -3,7 +3,8 @@
 
 use maud::{Markup, html};
 
-use super::chart::{self, Bar, Scale};
+use super::rows::{Bar, bars};
+use super::scale::Scale;
 use crate::escape;
 use crate::localize::{Level, Localization, report};
 
@@ -19,7 +20,7 @@ pub fn section(found: &Localization) -> Markup {
     html! {
         div.why { pre { (report::text(found)) } }
         @if !rows.is_empty() {
-            (chart::bars("Where it begins: relative distance of each stage's output", Scale::powers(values), &rows, &[]))
+            (bars("Where it begins: relative distance of each stage's output", Scale::powers(values), &rows, &[]))
             @if rows.len() < found.profile.len() {
                 p.faint { (rows.len()) " of " (found.profile.len()) " stages are drawn" }
             }

@@ -6,6 +6,8 @@ mod chart;
 mod localized;
 mod page;
 mod parity;
+mod rows;
+mod scale;
 
 use std::collections::BTreeMap;
 

@@ -6,11 +6,17 @@ use std::collections::BTreeMap;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::manifest::Tier;
+
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// Failures that are open from the start: a browser must not lay out thousands.
 const MOST_OPEN: usize = 20;
+/// Rows of the table of suites that are open from the start.
+const MOST_ROWS: usize = 12;
+/// Stands for the tier where a receipt does not say it.
+const NO_TIER: &str = "unknown";
 
 /// How a case ended, for its colour and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +53,8 @@ impl Mood {
 pub struct Entry {
     /// `<kind>::<suite>::<case>[::<variant>]`.
     pub id: String,
+    /// Its tier, where the receipt says it.
+    pub tier: Option<Tier>,
     /// What it was compared with.
     pub against: String,
     /// The verdict's word.
@@ -66,15 +74,21 @@ impl Entry {
         second.map_or(&*self.id, |at| &self.id[..at])
     }
 
+    /// The word of its tier.
+    fn tier(&self) -> &'static str {
+        self.tier.map_or(NO_TIER, Tier::name)
+    }
+
     fn anchor(&self) -> String {
         format!("{}@{}", self.id, self.against)
     }
 
     fn markup(&self, open: bool) -> Markup {
-        let text = format!("{} {} {}", self.id, self.against, self.word).to_lowercase();
+        let (tier, id) = (self.tier(), &self.id);
+        let text = format!("{tier} {id} {} {}", self.against, self.word).to_lowercase();
         html! {
             details class={ "case " (self.mood.class()) } id=(self.anchor()) open[open]
-                data-text=(text) data-word=(self.word) data-suite=(self.suite()) {
+                data-text=(text) data-word=(self.word) data-suite=(self.suite()) data-tier=(tier) {
                 summary {
                     span class={ "badge " (self.mood.class()) } { (self.word) }
                     span.id { (self.id) }
@@ -87,6 +101,9 @@ impl Entry {
     }
 }
 
+/// How many cases ended with each word.
+type Words<'a> = BTreeMap<(Mood, &'a str), usize>;
+
 /// What stands above the cases and below them.
 pub struct Frame {
     /// Of the page.
@@ -98,7 +115,7 @@ pub struct Frame {
 /// The whole document. Failures come first, then what deserves a look; within a mood the order stays.
 pub fn document(frame: &Frame, mut entries: Vec<Entry>) -> String {
     entries.sort_by_key(|entry| entry.mood);
-    let mut words: BTreeMap<(Mood, &str), usize> = BTreeMap::new();
+    let mut words = Words::new();
     for entry in &entries {
         *words.entry((entry.mood, &entry.word)).or_default() += 1;
     }
@@ -121,7 +138,7 @@ pub fn document(frame: &Frame, mut entries: Vec<Entry>) -> String {
                     }
                 }
                 (filters(&entries, &words))
-                (suites(&entries))
+                (suites(&entries, &words))
                 main { @for (index, entry) in entries.iter().enumerate() {
                     (entry.markup(entry.mood == Mood::Bad && index < MOST_OPEN))
                 } }
@@ -133,16 +150,23 @@ pub fn document(frame: &Frame, mut entries: Vec<Entry>) -> String {
     page.into_string()
 }
 
-fn filters(entries: &[Entry], words: &BTreeMap<(Mood, &str), usize>) -> Markup {
+fn filters(entries: &[Entry], words: &Words<'_>) -> Markup {
     let mut names: Vec<&str> = entries.iter().map(Entry::suite).collect();
     names.sort_unstable();
     names.dedup();
+    let tiers = tiers(entries);
     html! {
         div.bar role="search" {
             input #query type="search" placeholder="Part of an id, a reference, a verdict …" aria-label="Search";
             select #suite aria-label="Suite" {
                 option value="" { "all suites" }
                 @for name in names { option value=(name) { (name) } }
+            }
+            @if tiers.len() > 1 {
+                select #tier aria-label="Tier" {
+                    option value="" { "all tiers" }
+                    @for tier in tiers { option value=(tier) { (tier) } }
+                }
             }
             @for (_, word) in words.keys() {
                 button type="button" data-word=(word) aria-pressed="false" { (word) }
@@ -152,21 +176,35 @@ fn filters(entries: &[Entry], words: &BTreeMap<(Mood, &str), usize>) -> Markup {
     }
 }
 
-fn suites(entries: &[Entry]) -> Markup {
-    let mut rows: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+/// The words of the tiers that occur, lowest first.
+fn tiers(entries: &[Entry]) -> Vec<&'static str> {
+    let mut tiers: Vec<Option<Tier>> = entries.iter().map(|entry| entry.tier).collect();
+    tiers.sort_unstable();
+    tiers.dedup();
+    tiers.into_iter().map(|tier| tier.map_or(NO_TIER, Tier::name)).collect()
+}
+
+/// How many cases of each tier and suite ended with each word.
+fn suites(entries: &[Entry], words: &Words<'_>) -> Markup {
+    let mut rows: BTreeMap<(Option<Tier>, &str), Words<'_>> = BTreeMap::new();
     for entry in entries {
-        rows.entry(entry.suite()).or_default()[entry.mood as usize] += 1;
+        let row = rows.entry((entry.tier, entry.suite())).or_default();
+        *row.entry((entry.mood, &entry.word)).or_default() += 1;
     }
     html! {
-        details open[rows.len() <= 12] {
-            summary { "By suite" }
+        details open[rows.len() <= MOST_ROWS] {
+            summary { "By tier, suite and verdict" }
             div.wide { table {
-                thead { tr { th { "suite" } th { "failed" } th { "to look at" } th { "passed" } } }
-                tbody {
-                    @for (name, [bad, warn, good]) in rows {
-                        tr { td.id { (name) } td { (bad) } td { (warn) } td { (good) } }
+                thead { tr {
+                    th { "tier" } th.id { "suite" }
+                    @for (mood, word) in words.keys() { th { span class={ "badge " (mood.class()) } { (word) } } }
+                } }
+                tbody { @for ((tier, name), counts) in rows { tr {
+                    td { (tier.map_or(NO_TIER, Tier::name)) } td.id { (name) }
+                    @for word in words.keys() {
+                        td { @if let Some(count) = counts.get(word) { (count) } @else { span.faint { "0" } } }
                     }
-                }
+                } } }
             } }
         }
     }
@@ -215,6 +253,7 @@ mod tests {
     fn failures_come_first_and_open_and_no_text_becomes_markup() {
         let entry = |id: &str, mood| Entry {
             id: id.into(),
+            tier: (mood == Mood::Bad).then_some(Tier::CiLight),
             against: "<script>alert(1)</script>".into(),
             word: if mood == Mood::Bad { "DIVERGED" } else { "EXACT" }.into(),
             mood,
@@ -232,5 +271,12 @@ mod tests {
         assert_eq!(page.matches("<script>").count(), 1);
         assert!(!page.contains("http://") && !page.contains("https://"), "nothing from elsewhere");
         assert!(!page.contains("style=\""), "the policy forbids it");
+        for row in [
+            "<td>ci-light</td><td class=\"id\">parity::a</td><td>1</td><td><span class=\"faint\">0",
+            "<td>unknown</td><td class=\"id\">parity::a</td><td><span class=\"faint\">0</span></td><td>1<",
+            "<option value=\"ci-light\">ci-light</option></select>",
+        ] {
+            assert!(page.contains(row), "{row} is not in {page}");
+        }
     }
 }

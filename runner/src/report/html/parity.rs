@@ -3,8 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::chart::{Chart, Dot, Line, Rule, Scale, number};
+use super::chart::{Chart, Dot, Line, Rule};
 use super::page::{Entry, Mood};
+use super::scale::{Scale, number};
 use super::{identity, sha256};
 use crate::compare::{Finding, Severity, Word};
 use crate::escape;
@@ -37,6 +38,7 @@ pub fn entry(
     let against = newest.against.as_deref().unwrap_or("no reference");
     Some(Entry {
         id: escape::text(&newest.case.id),
+        tier: newest.case.tier,
         against: format!("against {}", escape::text(against)),
         word: newest.verdict.word.name().to_owned(),
         mood: mood(newest),

@@ -1,6 +1,12 @@
 //! The workflows of .github and the scripts that they call: they parse, ask for no more than they need, name
 //! actions by commit, and every command of theirs is a step of a script that runs locally as well.
 
+#[cfg(unix)]
+mod night;
+#[cfg(unix)]
+#[path = "../baselines/receipts.rs"]
+mod receipts;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
