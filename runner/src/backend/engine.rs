@@ -184,18 +184,16 @@ impl Backend for EngineBackend {
 
     fn logits(&mut self, ids: &[u32], feed: Feed) -> Result<Logits, BackendError> {
         let vocab_size = self.model()?.config().vocab_size;
-        let listener = self.listener.clone();
+        let (listener, chunk) = (self.listener.clone(), self.options.chunk);
         let session = self.fresh()?;
         let values = match feed {
-            Feed::Prefill => {
-                tell(&listener, Position::Prefill { ids: ids.len() });
-                session.prefill(ids, LogitsOf::All).map_err(refused)?
-            }
+            Feed::Prefill => prefill(session, ids, LogitsOf::All, chunk, &listener)?,
             Feed::Steps => {
                 let mut values = Vec::with_capacity(ids.len() * vocab_size);
                 for (index, id) in ids.iter().enumerate() {
                     values.extend_from_slice(session.step(*id).map_err(refused)?);
-                    tell(&listener, Position::Steps { done: index + 1, of: ids.len() });
+                    let (done, of) = (index + 1, ids.len());
+                    tell(&listener, Position { feed, done, of });
                 }
                 values
             }
@@ -205,21 +203,20 @@ impl Backend for EngineBackend {
 
     fn generate(&mut self, prompt: &[u32], steps: usize) -> Result<Generation, BackendError> {
         let vocab_size = self.model()?.config().vocab_size;
-        let listener = self.listener.clone();
+        let (listener, chunk) = (self.listener.clone(), self.options.chunk);
         let session = self.fresh()?;
-        tell(&listener, Position::Prefill { ids: prompt.len() });
         let (mut ids, mut nanos) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
         let mut values = Vec::with_capacity(steps * vocab_size);
         for step in 0..steps {
             let start = Instant::now();
             let row = match step {
-                0 => session.prefill(prompt, LogitsOf::Last).map_err(refused)?,
+                0 => prefill(session, prompt, LogitsOf::Last, chunk, &listener)?,
                 _ => session.step(ids[step - 1]).map_err(refused)?.to_vec(),
             };
             ids.push(greedy(&row).map_err(refused)?);
             nanos.push(nanos_since(start));
             values.extend_from_slice(&row);
-            tell(&listener, Position::Steps { done: step + 1, of: steps });
+            tell(&listener, Position { feed: Feed::Steps, done: step + 1, of: steps });
         }
         Ok(Generation { ids, logits: Logits { vocab_size, values }, nanos })
     }
@@ -288,6 +285,36 @@ impl Backend for EngineBackend {
         }
         Ok(Timed { ids: chosen, nanos, kernels: calls_since(session, &before) })
     }
+}
+
+/// [`Session::prefill`], chunk by chunk as the session itself would do it, so that it can be followed.
+fn prefill(
+    session: &mut Session,
+    ids: &[u32],
+    wanted: LogitsOf,
+    chunk: usize,
+    listener: &Option<Listener>,
+) -> Result<Vec<f32>, BackendError> {
+    let (feed, of) = (Feed::Prefill, ids.len());
+    tell(listener, Position { feed, done: 0, of });
+    let (before, last) = ids.split_at(of.saturating_sub(1) / chunk * chunk);
+    let mut logits = Vec::new();
+    for (index, ids) in before.chunks(chunk).enumerate() {
+        let wanted = if wanted == LogitsOf::Last { LogitsOf::Nothing } else { wanted };
+        let rows = session.prefill(ids, wanted).map_err(refused)?;
+        if index == 0 {
+            logits.try_reserve_exact(rows.len() / chunk * of).map_err(refused)?;
+        }
+        logits.extend(rows);
+        tell(listener, Position { feed, done: (index + 1) * chunk, of });
+    }
+    let rows = session.prefill(last, wanted).map_err(refused)?;
+    tell(listener, Position { feed, done: of, of });
+    if logits.is_empty() {
+        return Ok(rows);
+    }
+    logits.extend(rows);
+    Ok(logits)
 }
 
 fn tell(listener: &Option<Listener>, position: Position) {

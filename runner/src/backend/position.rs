@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-/// A place within a pass over ids.
+use super::Feed;
+
+/// A place within a pass over ids. A pass is heard from its beginning to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
-    /// All ids in one batch begin to be computed; nothing more is heard of them.
-    Prefill {
-        /// How many there are.
-        ids: usize,
-    },
-    /// Ids one at a time.
-    Steps {
-        /// Computed so far, from 1.
-        done: usize,
-        /// All of the pass.
-        of: usize,
-    },
+pub struct Position {
+    /// How the ids are fed.
+    pub feed: Feed,
+    /// Ids that have been computed: of steps from 1, the first one with its prompt; otherwise from 0.
+    pub done: usize,
+    /// All of the pass.
+    pub of: usize,
 }
 
 /// Who hears of positions, on the thread that computes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
-use crate::backend::{Listener, Position};
+use crate::backend::{Feed, Listener, Position};
 
 /// Where there is no terminal, lines of one trial are at least this far apart.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -24,8 +24,8 @@ struct State {
     /// Print lines instead.
     plain: bool,
     trial: String,
-    /// When the pass began: behind its first step, so that the first one's prompt is in no rate.
-    pass: Instant,
+    /// When the pass began, and what was done then.
+    pass: (Instant, usize),
     line: Instant,
 }
 
@@ -34,7 +34,7 @@ impl Positions {
     pub fn new(bar: ProgressBar, plain: bool) -> Self {
         let now = Instant::now();
         let trial = String::new();
-        Self(Arc::new(Mutex::new(State { bar, plain, trial, pass: now, line: now })))
+        Self(Arc::new(Mutex::new(State { bar, plain, trial, pass: (now, 0), line: now })))
     }
 
     /// A trial begins.
@@ -42,7 +42,7 @@ impl Positions {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.bar.set_message(trial.to_owned());
         trial.clone_into(&mut state.trial);
-        (state.pass, state.line) = (Instant::now(), Instant::now());
+        state.line = Instant::now();
     }
 
     /// Who tells it.
@@ -57,10 +57,12 @@ impl Positions {
 
 impl State {
     fn hear(&mut self, position: Position, now: Instant) {
-        if matches!(position, Position::Prefill { .. } | Position::Steps { done: 1, .. }) {
-            self.pass = now;
+        // The first step has the prompt in it, so that rates of steps begin behind it.
+        if position.done <= 1 {
+            self.pass = (now, position.done);
         }
-        let text = text(position, now.saturating_duration_since(self.pass));
+        let (begun, first) = self.pass;
+        let text = text(position, first, now.saturating_duration_since(begun));
         self.bar.set_message(format!("{}  {text}", self.trial));
         if self.plain && now.saturating_duration_since(self.line) >= PAUSE {
             self.line = now;
@@ -69,17 +71,18 @@ impl State {
     }
 }
 
-/// `step 40 of 256, 4.1/s, 53 s left`, `passed` after the pass's first step.
-fn text(position: Position, passed: Duration) -> String {
-    match position {
-        Position::Prefill { ids } => format!("prefill of {ids}"),
-        Position::Steps { done, of } if done >= of => format!("{of} steps done, comparing"),
-        Position::Steps { done, of } if passed < SETTLED => format!("step {done} of {of}"),
-        Position::Steps { done, of } => {
-            let rate = (done - 1) as f64 / passed.as_secs_f64();
-            format!("step {done} of {of}, {rate:.1}/s, {} left", time((of - done) as f64 / rate))
-        }
+/// `step 40 of 256, 4.1/s, 53 s left`, `passed` after `first` of them were done.
+fn text(position: Position, first: usize, passed: Duration) -> String {
+    let Position { feed, done, of } = position;
+    let place = match feed {
+        Feed::Prefill => format!("prefill {done} of {of}"),
+        Feed::Steps => format!("step {done} of {of}"),
+    };
+    if done <= first || done >= of || passed < SETTLED {
+        return place;
     }
+    let rate = (done - first) as f64 / passed.as_secs_f64();
+    format!("{place}, {rate:.1}/s, {} left", time((of - done) as f64 / rate))
 }
 
 /// `53 s`, `4 min`, `1.5 h`.
@@ -99,16 +102,17 @@ mod tests {
 
     #[test]
     fn a_place_has_its_rate_and_the_time_left() {
-        let after = |done, seconds| {
-            text(Position::Steps { done, of: 1001 }, Duration::from_secs_f64(seconds))
+        let after = |feed, done, seconds| {
+            let first = if feed == Feed::Steps { 1 } else { 0 };
+            text(Position { feed, done, of: 1001 }, first, Duration::from_secs_f64(seconds))
         };
-        assert_eq!(after(1, 0.0), "step 1 of 1001");
-        assert_eq!(after(101, 25.0), "step 101 of 1001, 4.0/s, 4 min left");
-        assert_eq!(after(901, 225.0), "step 901 of 1001, 4.0/s, 25 s left");
-        assert_eq!(after(2, 60.0), "step 2 of 1001, 0.0/s, 16.6 h left");
-        assert_eq!(after(1001, 250.0), "1001 steps done, comparing");
-        let prefill = text(Position::Prefill { ids: 812 }, Duration::ZERO);
-        assert_eq!(prefill, "prefill of 812");
+        assert_eq!(after(Feed::Steps, 1, 0.0), "step 1 of 1001");
+        assert_eq!(after(Feed::Steps, 101, 25.0), "step 101 of 1001, 4.0/s, 4 min left");
+        assert_eq!(after(Feed::Steps, 901, 225.0), "step 901 of 1001, 4.0/s, 25 s left");
+        assert_eq!(after(Feed::Steps, 2, 60.0), "step 2 of 1001, 0.0/s, 16.6 h left");
+        assert_eq!(after(Feed::Steps, 1001, 250.0), "step 1001 of 1001");
+        assert_eq!(after(Feed::Prefill, 0, 5.0), "prefill 0 of 1001");
+        assert_eq!(after(Feed::Prefill, 500, 5.0), "prefill 500 of 1001, 100.0/s, 5 s left");
     }
 
     #[test]
@@ -117,9 +121,9 @@ mod tests {
         let positions = Positions::new(bar.clone(), false);
         let tell = positions.listener();
         positions.begin("one");
-        tell(Position::Prefill { ids: 7 });
-        assert_eq!(bar.message(), "one  prefill of 7");
-        tell(Position::Steps { done: 1, of: 8 });
+        tell(Position { feed: Feed::Prefill, done: 0, of: 7 });
+        assert_eq!(bar.message(), "one  prefill 0 of 7");
+        tell(Position { feed: Feed::Steps, done: 1, of: 8 });
         assert_eq!(bar.message(), "one  step 1 of 8");
         positions.begin("two");
         assert_eq!(bar.message(), "two");

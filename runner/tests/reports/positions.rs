@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bitnet_runner::backend::Position;
+use bitnet_runner::backend::{Feed, Position};
 use bitnet_runner::run::{Engines, GoldenUse, Outcome, Project, Runner, Settings};
 use bitnet_runner::suite::Check;
 
@@ -23,9 +23,15 @@ fn every_step_of_a_trial_is_heard_with_the_end_in_sight() {
     let outcome = runner.run(trial);
     assert!(matches!(outcome, Outcome::Passed { .. }), "{outcome:?}");
     let heard = heard.lock().unwrap();
-    let Some(Position::Prefill { ids: prompt }) = heard.first() else { panic!("{heard:?}") };
-    let steps: Vec<Position> =
-        (1..=check.steps).map(|done| Position::Steps { done, of: check.steps }).collect();
-    let last = Position::Prefill { ids: prompt + check.steps - 1 };
-    assert_eq!((&heard[1..=check.steps], heard.last()), (&steps[..], Some(&last)));
+    let [begun, prefilled, rest @ ..] = &heard[..] else { panic!("{heard:?}") };
+    let prompt = begun.of;
+    let prefill = |done, of| Position { feed: Feed::Prefill, done, of };
+    assert_eq!((*begun, *prefilled), (prefill(0, prompt), prefill(prompt, prompt)));
+    let of = check.steps;
+    let mut expected: Vec<Position> =
+        (1..=of).map(|done| Position { feed: Feed::Steps, done, of }).collect();
+    // Then all positions once more, in one batch.
+    let all = prompt + of - 1;
+    expected.extend([prefill(0, all), prefill(all, all)]);
+    assert_eq!(rest, expected);
 }
