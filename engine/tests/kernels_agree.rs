@@ -9,10 +9,9 @@ use bitnet_engine::quant::{i2_s, six_bit};
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-/// The scalar table and every other one that runs here.
+/// The scalar table for any processor, and every one that runs here: that for this processor as well.
 fn tables() -> (&'static Kernels, Vec<&'static Kernels>) {
-    let scalar = Kernels::for_isa(Isa::Scalar).expect("scalar is always there");
-    (scalar, Isa::ALL[1..].iter().filter_map(|isa| Kernels::for_isa(*isa)).collect())
+    (Kernels::portable(), Isa::ALL.into_iter().filter_map(Kernels::for_isa).collect())
 }
 
 /// Deterministic bytes from a seed: a 64-bit linear congruential generator.
@@ -468,6 +467,36 @@ fn int8_extremes_do_not_overflow_the_narrow_sums() {
             for k in others {
                 assert_eq!(ternary_sums(k, &codes, columns, &x), truth, "{}", k.isa);
             }
+        }
+    }
+}
+
+/// `half` converts with the processor's instructions where it has them; its constant functions never do.
+#[test]
+fn every_half_is_converted_as_by_software() {
+    let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+    let ones = vec![f16::ONE; 32];
+    let (portable, tables) = tables();
+    for k in tables.into_iter().chain([portable]) {
+        for half in &all {
+            let truth = half.to_f32_const();
+            assert_eq!(half.to_f32().to_bits(), truth.to_bits(), "{half:?}");
+            let mut row = vec![f16::ZERO; 32];
+            row[9] = *half;
+            let [dot, truth] = [(k.dot_f16)(&row, &ones), 0.0 + truth].map(|v| number_bits(&[v]));
+            assert_eq!(dot, truth, "{} {half:?}", k.isa);
+        }
+        // Every half, what lies halfway to its neighbour, and the values next to that; NaNs of all kinds.
+        let near = |half: &f16| {
+            let middle = half.to_f32_const().to_bits() + (1 << 12);
+            [middle - (1 << 12), middle - 1, middle, middle + 1].map(f32::from_bits)
+        };
+        let values: Vec<f32> = all.iter().flat_map(near).collect();
+        let mut narrow = vec![f16::ZERO; values.len()];
+        (k.narrow_to_f16)(&values, &mut narrow);
+        for (value, narrow) in values.iter().zip(narrow) {
+            let truth = f16::from_f32_const(*value);
+            assert_eq!(narrow.to_bits(), truth.to_bits(), "{} {value:e}", k.isa);
         }
     }
 }

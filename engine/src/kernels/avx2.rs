@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::macros::available;
-use super::scalar::{self, LANES};
+use super::scalar::{self, LANES, tables};
 use super::table::{Isa, Kernels};
 use crate::quant::ternary_layout::Layout;
 
@@ -16,7 +16,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,
     ternary_layout: Layout::Blocks128,
     ternary_dots: |rows, columns, x, sums| available!(ternary_dots(rows, columns, x, sums)),
-    six_bit_dots: scalar::KERNELS.six_bit_dots,
+    six_bit_dots: tables::PORTABLE.six_bit_dots,
     screens: false,
     scale_sums: |sums, sum, by, scale, out| available!(scale_sums(sums, sum, by, scale, out)),
     quantize_int8: |x, codes| available!(activation::quantize_int8(x, codes)),

@@ -13,7 +13,7 @@ use std::arch::aarch64::*;
 use half::f16;
 
 use super::macros::available;
-use super::scalar::{self, LANES};
+use super::scalar::{self, LANES, tables};
 use super::table::{Isa, Kernels};
 use crate::quant::ternary_layout::Layout;
 
@@ -47,12 +47,12 @@ pub(super) static KERNELS: Kernels = Kernels {
     softmax: |scores, scale| available!(softmax(scores, scale)),
     silu_gate: |gate, up| available!(silu_gate(gate, up)),
     // NEON is part of the target, so the compiler uses it for the definitions' simple loops as well.
-    scale_sums: scalar::KERNELS.scale_sums,
-    six_bit_dots: scalar::KERNELS.six_bit_dots,
+    scale_sums: tables::PORTABLE.scale_sums,
+    six_bit_dots: tables::PORTABLE.six_bit_dots,
     screens: false,
     rms_norm: scalar::rms_norm_in_lanes,
-    relu_squared_gate: scalar::KERNELS.relu_squared_gate,
-    add: scalar::KERNELS.add,
+    relu_squared_gate: tables::PORTABLE.relu_squared_gate,
+    add: tables::PORTABLE.add,
 };
 
 #[inline]

@@ -5,53 +5,25 @@
 //! in 32 (or 8) lanes because that is where the reference's vector registers put them; a lane is
 //! fused where the reference calls an FMA intrinsic, and only there.
 
+//!
+//! Every kernel is inlined into its table's entry, because `tables` compiles the same functions more than once.
+
 pub(super) mod blocks;
+pub(super) mod tables;
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
-use super::table::{Isa, Kernels};
-use crate::quant::activation;
 use crate::quant::i2_s;
 use crate::quant::six_bit;
-use crate::quant::ternary_layout::Layout;
-
-pub(super) static KERNELS: Kernels = Kernels {
-    isa: Isa::Scalar,
-    ternary_layout: Layout::Blocks128,
-    ternary_dots,
-    scale_sums,
-    six_bit_dots,
-    screens: false,
-    quantize_int8: activation::quantize_int8,
-    dot_f32,
-    dot_f16,
-    dots_f32: |rows, length, x, out| each_dot_f32(dot_f32, rows, length, x, out),
-    dots_f16: |rows, stride, length, x, out| each_dot_f16(dot_f16, rows, stride, length, x, out),
-    narrow_to_f16: activation::narrow_to_f16,
-    dot_bf16: blocks::dot_bf16,
-    narrow_to_bf16: activation::narrow_to_bf16,
-    quantize_q8_0: activation::quantize_q8_0,
-    quantize_q8_k: activation::quantize_q8_k,
-    dot_q4_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_q4_0(row, x)),
-    dot_q8_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_q8_0(row, x)),
-    dot_q4_k: |row, x, out| blocks::each(x, out, |x| blocks::dot_q4_k(row, x)),
-    dot_q5_k: |row, x, out| blocks::each(x, out, |x| blocks::dot_q5_k(row, x)),
-    dot_q6_k: |row, x, out| blocks::each(x, out, |x| blocks::dot_q6_k(row, x)),
-    dot_tq1_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_tq1_0(row, x)),
-    dot_tq2_0: |row, x, out| blocks::each(x, out, |x| blocks::dot_tq2_0(row, x)),
-    rms_norm,
-    softmax,
-    relu_squared_gate,
-    silu_gate,
-    add,
-};
 
 /// Lanes of a dot product: four registers of eight.
 pub(super) const LANES: usize = 32;
 
 /// `dots_f32` of one product after the other.
+#[inline(always)]
 pub(super) fn each_dot_f32(
-    dot: fn(&[f32], &[f32]) -> f32,
+    dot: impl Fn(&[f32], &[f32]) -> f32,
     rows: &[f32],
     length: usize,
     x: &[f32],
@@ -68,8 +40,9 @@ pub(super) fn each_dot_f32(
 }
 
 /// `dots_f16` of one product after the other.
+#[inline(always)]
 pub(super) fn each_dot_f16(
-    dot: fn(&[f16], &[f16]) -> f32,
+    dot: impl Fn(&[f16], &[f16]) -> f32,
     rows: &[f16],
     stride: usize,
     length: usize,
@@ -102,6 +75,7 @@ pub(super) fn ternary_shape(
     (row_bytes, row_count, tokens)
 }
 
+#[inline(always)]
 fn ternary_dots(rows: &[u8], columns: usize, activations: &[i8], sums: &mut [i32]) {
     let (row_bytes, row_count, _) = ternary_shape(rows, columns, activations, sums);
     for (x, sums) in activations.chunks_exact(columns).zip(sums.chunks_exact_mut(row_count)) {
@@ -142,6 +116,7 @@ pub(super) fn six_bit_shape(
     (count, tokens)
 }
 
+#[inline(always)]
 fn six_bit_dots(panels: &[u8], columns: usize, activations: &[i8], sums: &mut [i32]) {
     let (count, _) = six_bit_shape(panels, columns, activations, sums);
     let (panel_bytes, row_count) = (six_bit::panel_bytes(columns), count * six_bit::ROWS);
@@ -164,21 +139,28 @@ fn six_bit_dots(panels: &[u8], columns: usize, activations: &[i8], sums: &mut [i
     }
 }
 
-/// One row in the file's layout times one activation row.
+/// One row in the file's layout times one activation row. The four values of a byte are added up in 16 bits,
+/// which hold 4 · 3 · 128.
+#[inline(always)]
 pub(super) fn ternary_dot(row: &[u8], x: &[i8]) -> i32 {
     let mut sum = 0;
-    for (bytes, x) in row.chunks_exact(32).zip(x.chunks_exact(i2_s::BLOCK)) {
-        for (slot, x) in x.chunks_exact(32).enumerate() {
-            let shift = 6 - 2 * slot;
-            for (byte, &v) in bytes.iter().zip(x) {
-                sum += i32::from((byte >> shift) & 3) * i32::from(v);
-            }
+    let blocks = row.as_chunks::<32>().0.iter().zip(x.as_chunks::<{ i2_s::BLOCK }>().0);
+    for (bytes, x) in blocks {
+        let x = x.as_chunks::<32>().0;
+        let mut parts = [0i16; 32];
+        for (i, part) in parts.iter_mut().enumerate() {
+            let product =
+                |slot: usize| i16::from(bytes[i] >> (6 - 2 * slot) & 3) * i16::from(x[slot][i]);
+            *part = product(0) + product(1) + product(2) + product(3);
         }
+        sum += parts.iter().map(|part| i32::from(*part)).sum::<i32>();
     }
     sum
 }
 
-/// Adds up the 32 lanes as the reference's register tree does.
+/// Adds up the 32 lanes as the reference's register tree does. Kept out of the loops before it, which the
+/// compiler would else arrange for this tree, at several times their cost.
+#[inline(never)]
 fn reduce_lanes(lanes: &[f32; LANES]) -> f32 {
     let pairs: [f32; 16] = std::array::from_fn(|l| lanes[l] + lanes[l + 16]);
     let eight: [f32; 8] = std::array::from_fn(|l| pairs[l] + pairs[l + 8]);
@@ -186,6 +168,17 @@ fn reduce_lanes(lanes: &[f32; LANES]) -> f32 {
     (four[0] + four[1]) + (four[2] + four[3])
 }
 
+#[inline(always)]
+fn dots_f32(rows: &[f32], length: usize, x: &[f32], out: &mut [f32]) {
+    each_dot_f32(dot_f32, rows, length, x, out);
+}
+
+#[inline(always)]
+fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], out: &mut [f32]) {
+    each_dot_f16(dot_f16, rows, stride, length, x, out);
+}
+
+#[inline(always)]
 fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "rows of one length");
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
@@ -199,37 +192,44 @@ fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     a_rest.iter().zip(b_rest).fold(reduce_lanes(&lanes), |sum, (a, b)| sum + a * b)
 }
 
+#[inline(always)]
 fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
     assert_eq!(a.len(), b.len(), "rows of one length");
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
-    let mut lanes = [0f32; LANES];
+    let (mut lanes, mut wide_a, mut wide_b) = ([0f32; LANES], [0f32; LANES], [0f32; LANES]);
     for (a, b) in a_blocks.iter().zip(b_blocks) {
+        a.convert_to_f32_slice(&mut wide_a);
+        b.convert_to_f32_slice(&mut wide_b);
         for l in 0..LANES {
-            lanes[l] = a[l].to_f32().mul_add(b[l].to_f32(), lanes[l]);
+            lanes[l] = wide_a[l].mul_add(wide_b[l], lanes[l]);
         }
     }
     finish_f16(reduce_lanes(&lanes), a_rest, b_rest)
 }
 
 /// Adds what is left behind the last 32 values: products in f32, sum in f64.
+#[inline(always)]
 pub(super) fn finish_f16(sum: f32, a: &[f16], b: &[f16]) -> f32 {
     let products = a.iter().zip(b).map(|(a, b)| f64::from(a.to_f32() * b.to_f32()));
     products.fold(f64::from(sum), |sum, p| sum + p) as f32
 }
 
 /// Adds up eight lanes as `hsum_float_8` of the reference does.
+#[inline(always)]
 fn reduce_eight(v: &[f32; 8]) -> f32 {
     let h: [f32; 4] = std::array::from_fn(|l| v[l + 4] + v[l]);
     (h[0] + h[2]) + (h[1] + h[3])
 }
 
+#[inline(always)]
 fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let mean = mean_of_squares(x);
     apply_norm(x, weight, mean, eps, out);
 }
 
 /// The squares are rounded to f32; their sum runs in f64, in order, and their mean is rounded to f32.
+#[inline(always)]
 fn mean_of_squares(x: &[f32]) -> f32 {
     let sum = x.iter().fold(0f64, |sum, v| sum + f64::from(v * v));
     (sum / x.len() as f64) as f32
@@ -269,6 +269,7 @@ fn apply_norm(x: &[f32], weight: &[f32], mean: f32, eps: f32, out: &mut [f32]) {
 
 /// e^x in f32 as ggml's vector code computes it: the published algorithm of Arm's optimized
 /// routines (`expf`, degree-5 polynomial on [−ln2/2, ln2/2]), flushing to 0 and ∞ beyond ±192·ln 2.
+#[inline(always)]
 fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it leaves the integer in the low bits
     let z = x.mul_add(f32::from_bits(0x3fb8_aa3b), ROUND);
@@ -294,6 +295,7 @@ fn exp(x: f32) -> f32 {
     second.mul_add(j, second) * first
 }
 
+#[inline(always)]
 fn softmax(scores: &mut [f32], scale: f32) {
     assert!(scores.len().is_multiple_of(8), "scores come in groups of 8");
     let mut max = f32::NEG_INFINITY;
@@ -314,6 +316,7 @@ fn softmax(scores: &mut [f32], scale: f32) {
     }
 }
 
+#[inline(always)]
 fn relu_squared_gate(gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "rows of one length");
     for (g, u) in gate.iter_mut().zip(up) {
@@ -324,6 +327,7 @@ fn relu_squared_gate(gate: &mut [f32], up: &[f32]) {
 
 /// Whole groups of eight take the vector code's exponential, the rest the C library's, as in the
 /// reference: a row is one call.
+#[inline(always)]
 fn silu_gate(gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "rows of one length");
     let (groups, rest) = gate.as_chunks_mut::<8>();
@@ -335,12 +339,14 @@ fn silu_gate(gate: &mut [f32], up: &[f32]) {
 }
 
 /// The values behind the last whole group of eight.
+#[inline(always)]
 pub(super) fn silu_gate_rest(gate: &mut [f32], up: &[f32]) {
     for (g, u) in gate.iter_mut().zip(up) {
         *g = *g / (1.0 + (-*g).exp()) * u;
     }
 }
 
+#[inline(always)]
 fn add(a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "rows of one length");
     for (a, b) in a.iter_mut().zip(b) {

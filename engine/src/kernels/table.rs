@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use half::{bf16, f16};
 
-use super::scalar;
+use super::scalar::tables;
 use crate::quant::activation::{Int8Row, Q8KBlock, Q80Block};
 use crate::quant::ternary_layout::Layout;
 
@@ -193,7 +193,7 @@ impl Kernels {
             return None;
         }
         Some(match isa {
-            Isa::Scalar => &scalar::KERNELS,
+            Isa::Scalar => tables::for_this_processor(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &super::avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
@@ -210,6 +210,12 @@ impl Kernels {
 
     /// The fastest table of this processor.
     pub fn best() -> &'static Kernels {
-        Kernels::for_isa(Isa::best()).unwrap_or(&scalar::KERNELS)
+        Kernels::for_isa(Isa::best()).unwrap_or(&tables::PORTABLE)
+    }
+
+    /// The scalar table compiled for any processor of the architecture. That of `for_isa` is the same code,
+    /// compiled for this processor where that is faster.
+    pub fn portable() -> &'static Kernels {
+        &tables::PORTABLE
     }
 }

@@ -4,6 +4,7 @@
 //! defining scalar conversions; it multiplies nothing.
 
 use bytemuck::Zeroable;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// Values of one Q8_K block.
@@ -23,7 +24,7 @@ pub struct Int8Row {
 /// Rounds to the nearest integer, ties to even, for |x| ≤ 2^22.
 ///
 /// The reference adds and subtracts 1.5·2^23 (`nearest_int` in ggml), which is the same rounding.
-#[inline]
+#[inline(always)]
 pub fn nearest_int(x: f32) -> i32 {
     x.round_ties_even() as i32
 }
@@ -35,6 +36,7 @@ pub fn nearest_int(x: f32) -> i32 {
 ///
 /// # Panics
 /// If `codes` is not as long as `x`.
+#[inline(always)]
 pub fn quantize_int8(x: &[f32], codes: &mut [i8]) -> Int8Row {
     assert_eq!(x.len(), codes.len(), "one code per value");
     let max = x.iter().fold(1e-5f64, |max, v| max.max(f64::from(v.abs())));
@@ -80,6 +82,7 @@ pub struct Q80Block {
 ///
 /// # Panics
 /// If `x` is not 32 values for each block.
+#[inline(always)]
 pub fn quantize_q8_0(x: &[f32], blocks: &mut [Q80Block]) {
     assert_eq!(x.len(), blocks.len() * Q8_0_BLOCK, "32 values per block");
     for (block, x) in blocks.iter_mut().zip(x.chunks_exact(Q8_0_BLOCK)) {
@@ -98,6 +101,7 @@ pub fn quantize_q8_0(x: &[f32], blocks: &mut [Q80Block]) {
 ///
 /// # Panics
 /// If `x` is not 256 values for each block.
+#[inline(always)]
 pub fn quantize_q8_k(x: &[f32], blocks: &mut [Q8KBlock]) {
     assert_eq!(x.len(), blocks.len() * Q8_K_BLOCK, "256 values per block");
     for (block, x) in blocks.iter_mut().zip(x.chunks_exact(Q8_K_BLOCK)) {
@@ -122,17 +126,17 @@ pub fn quantize_q8_k(x: &[f32], blocks: &mut [Q8KBlock]) {
 ///
 /// # Panics
 /// If the slices differ in length.
+#[inline(always)]
 pub fn narrow_to_f16(x: &[f32], out: &mut [f16]) {
     assert_eq!(x.len(), out.len(), "one value per value");
-    for (o, v) in out.iter_mut().zip(x) {
-        *o = f16::from_f32(*v);
-    }
+    out.convert_from_f32_slice(x);
 }
 
 /// f32 to bf16, round to nearest even: the activation rule of BF16 weights.
 ///
 /// # Panics
 /// If the slices differ in length.
+#[inline(always)]
 pub fn narrow_to_bf16(x: &[f32], out: &mut [bf16]) {
     assert_eq!(x.len(), out.len(), "one value per value");
     for (o, v) in out.iter_mut().zip(x) {

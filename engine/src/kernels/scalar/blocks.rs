@@ -10,15 +10,27 @@ use crate::quant::activation::{Q8_K_BLOCK, Q8KBlock, Q80Block};
 use crate::quant::super_blocks::Factors;
 use crate::quant::{q4_0, q4_k, q5_k, q6_k, q8_0, tq1_0, tq2_0};
 
-/// Fills `products` with `dot` of each activation row.
-///
-/// # Panics
-/// If the activations are no whole rows.
-pub(super) fn each<A>(x: &[A], products: &mut [f32], dot: impl Fn(&[A]) -> f32) {
-    let blocks = blocks_a_row(x, products);
-    for (product, x) in products.iter_mut().zip(x.chunks_exact(blocks)) {
-        *product = dot(x);
-    }
+/// Declares the kernel of a block type: a dot product for each activation row.
+macro_rules! rows {
+    ($($name:ident: $dot:ident * $activation:ty;)*) => {$(
+        #[inline(always)]
+        pub(super) fn $name(row: &[u8], x: &[$activation], products: &mut [f32]) {
+            let blocks = blocks_a_row(x, products);
+            for (product, x) in products.iter_mut().zip(x.chunks_exact(blocks)) {
+                *product = $dot(row, x);
+            }
+        }
+    )*};
+}
+
+rows! {
+    dots_q4_0: dot_q4_0 * Q80Block;
+    dots_q8_0: dot_q8_0 * Q80Block;
+    dots_q4_k: dot_q4_k * Q8KBlock;
+    dots_q5_k: dot_q5_k * Q8KBlock;
+    dots_q6_k: dot_q6_k * Q8KBlock;
+    dots_tq1_0: dot_tq1_0 * Q8KBlock;
+    dots_tq2_0: dot_tq2_0 * Q8KBlock;
 }
 
 /// Blocks of an activation row, one row for each product.
@@ -33,6 +45,7 @@ pub(in crate::kernels) fn check<A>(row: &[u8], bytes: usize, x: &[A]) {
     assert_eq!(row.len(), x.len() * bytes, "one activation block per weight block");
 }
 
+#[inline(always)]
 pub(super) fn dot_bf16(a: &[bf16], b: &[bf16]) -> f32 {
     assert_eq!(a.len(), b.len(), "rows of one length");
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
@@ -47,18 +60,21 @@ pub(super) fn dot_bf16(a: &[bf16], b: &[bf16]) -> f32 {
 }
 
 /// Adds up the 32 lanes as the reference does for BF16: the last four otherwise than elsewhere.
+#[inline(always)]
 fn reduce_sixteens(lanes: &[f32; LANES]) -> f32 {
     let pairs: [f32; 16] = std::array::from_fn(|l| lanes[l] + lanes[l + 16]);
     reduce_eight(&std::array::from_fn(|l| pairs[l] + pairs[l + 8]))
 }
 
 /// Adds what is left behind the last 32 values: products in f32, sum in f64.
+#[inline(always)]
 pub(in crate::kernels) fn finish_bf16(sum: f32, a: &[bf16], b: &[bf16]) -> f32 {
     let products = a.iter().zip(b).map(|(a, b)| f64::from(a.to_f32() * b.to_f32()));
     products.fold(f64::from(sum), |sum, p| sum + p) as f32
 }
 
 /// Adds 32 products to the lanes, four neighbours to each.
+#[inline(always)]
 fn add_32(sums: &mut [i32; 8], weights: &[i32; 32], x: &[i8; 32]) {
     let (weights, x) = (weights.as_chunks::<4>().0, x.as_chunks::<4>().0);
     for ((sum, w), x) in sums.iter_mut().zip(weights).zip(x) {
@@ -67,6 +83,7 @@ fn add_32(sums: &mut [i32; 8], weights: &[i32; 32], x: &[i8; 32]) {
 }
 
 /// The lanes of a block of 256.
+#[inline(always)]
 fn lanes_of(weights: &[i32; Q8_K_BLOCK], x: &Q8KBlock) -> [i32; 8] {
     let mut sums = [0; 8];
     for (weights, x) in weights.as_chunks::<32>().0.iter().zip(x.codes.as_chunks::<32>().0) {
@@ -76,6 +93,7 @@ fn lanes_of(weights: &[i32; Q8_K_BLOCK], x: &Q8KBlock) -> [i32; 8] {
 }
 
 /// Blocks of 32: `code(block, i)` is the integer weight of value i.
+#[inline(always)]
 fn dot_32(
     row: &[u8],
     bytes: usize,
@@ -96,17 +114,20 @@ fn dot_32(
     reduce_eight(&lanes)
 }
 
-pub(super) fn dot_q8_0(row: &[u8], x: &[Q80Block]) -> f32 {
+#[inline(always)]
+fn dot_q8_0(row: &[u8], x: &[Q80Block]) -> f32 {
     let code = |block: &[u8], i: usize| i32::from(block[q8_0::CODES + i] as i8);
     dot_32(row, q8_0::BLOCK_BYTES, x, q8_0::scale, code)
 }
 
-pub(super) fn dot_q4_0(row: &[u8], x: &[Q80Block]) -> f32 {
+#[inline(always)]
+fn dot_q4_0(row: &[u8], x: &[Q80Block]) -> f32 {
     dot_32(row, q4_0::BLOCK_BYTES, x, q4_0::scale, q4_0::centred_code)
 }
 
 /// Ternary blocks: codes 0, 1, 2 less the activations' sums. Sums 2l and 2l + 1 go to lane l, where
 /// the reference's registers put them, although their values lie in other lanes.
+#[inline(always)]
 fn dot_ternary(
     row: &[u8],
     bytes: usize,
@@ -128,15 +149,18 @@ fn dot_ternary(
     reduce_eight(&lanes)
 }
 
-pub(super) fn dot_tq1_0(row: &[u8], x: &[Q8KBlock]) -> f32 {
+#[inline(always)]
+fn dot_tq1_0(row: &[u8], x: &[Q8KBlock]) -> f32 {
     dot_ternary(row, tq1_0::BLOCK_BYTES, x, tq1_0::scale, tq1_0::unpack)
 }
 
-pub(super) fn dot_tq2_0(row: &[u8], x: &[Q8KBlock]) -> f32 {
+#[inline(always)]
+fn dot_tq2_0(row: &[u8], x: &[Q8KBlock]) -> f32 {
     dot_ternary(row, tq2_0::BLOCK_BYTES, x, tq2_0::scale, tq2_0::unpack)
 }
 
 /// What the minima of a Q4_K or Q5_K block take back: minimum times sum of two groups each.
+#[inline(always)]
 pub(in crate::kernels) fn minima(factors: &Factors, x: &Q8KBlock) -> [i32; 4] {
     let part = |g: usize| {
         let sum = i32::from(x.sums[2 * g]) + i32::from(x.sums[2 * g + 1]);
@@ -146,12 +170,14 @@ pub(in crate::kernels) fn minima(factors: &Factors, x: &Q8KBlock) -> [i32; 4] {
 }
 
 /// Lanes of scale · code · activation of a Q4_K or Q5_K block.
+#[inline(always)]
 fn scaled_lanes(factors: &Factors, codes: &[u8; Q8_K_BLOCK], x: &Q8KBlock) -> [i32; 8] {
     let scaled = |i: usize| i32::from(factors.scales[i / 32]) * i32::from(codes[i]);
     lanes_of(&std::array::from_fn(scaled), x)
 }
 
-pub(super) fn dot_q4_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
+#[inline(always)]
+fn dot_q4_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
     check(row, q4_k::BLOCK_BYTES, x);
     let (mut lanes, mut below, mut codes) = ([0f32; 8], [0f32; 4], [0; Q8_K_BLOCK]);
     for (block, x) in row.chunks_exact(q4_k::BLOCK_BYTES).zip(x) {
@@ -168,7 +194,8 @@ pub(super) fn dot_q4_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
     reduce_eight(&lanes) + ((below[0] + below[2]) + (below[1] + below[3]))
 }
 
-pub(super) fn dot_q5_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
+#[inline(always)]
+fn dot_q5_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
     check(row, q5_k::BLOCK_BYTES, x);
     let (mut lanes, mut below, mut codes) = ([0f32; 8], 0f32, [0; Q8_K_BLOCK]);
     for (block, x) in row.chunks_exact(q5_k::BLOCK_BYTES).zip(x) {
@@ -183,7 +210,8 @@ pub(super) fn dot_q5_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
     reduce_eight(&lanes) + below
 }
 
-pub(super) fn dot_q6_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
+#[inline(always)]
+fn dot_q6_k(row: &[u8], x: &[Q8KBlock]) -> f32 {
     check(row, q6_k::BLOCK_BYTES, x);
     let mut lanes = [0f32; 8];
     let (mut codes, mut scales) = ([0; Q8_K_BLOCK], [0; Q8_K_BLOCK]);
