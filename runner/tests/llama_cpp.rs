@@ -5,11 +5,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bitnet_engine::gguf::{GgufFile, GgufWriter};
+use bitnet_engine::model::KeyCache;
 use bitnet_engine::synth::{SynthSpec, write_model};
 use bitnet_runner::backend::engine::EngineBackend;
 use bitnet_runner::backend::protocol::build_id;
 use bitnet_runner::backend::worker::{WorkerBackend, WorkerSpec};
-use bitnet_runner::backend::{Backend, Feed, OpenRequest, TokenizeOptions};
+use bitnet_runner::backend::{Backend, Feed, KEYS_IN_Q8_0, OpenRequest, TokenizeOptions};
 
 const OURS: &str = "bitnet-b1.58";
 const THEIRS: &str = "bitnet";
@@ -53,9 +54,15 @@ impl Pair {
 
     /// The engine and llama.cpp, each with its file open.
     fn open(&self) -> (EngineBackend, WorkerBackend) {
+        self.open_in(EngineBackend::new(), worker())
+    }
+
+    fn open_in(
+        &self,
+        mut subject: EngineBackend,
+        mut reference: WorkerBackend,
+    ) -> (EngineBackend, WorkerBackend) {
         let request = |name| OpenRequest::new(self.path(name), 512);
-        let mut subject = EngineBackend::new();
-        let mut reference = worker();
         let ours = subject.open(&request(OURS)).expect("the engine opens it");
         let theirs = reference.open(&request(THEIRS)).expect("llama.cpp opens it");
         assert_eq!(ours, theirs, "both read the same facts");
@@ -64,11 +71,15 @@ impl Pair {
 }
 
 fn worker() -> WorkerBackend {
+    worker_with(&[], &[])
+}
+
+fn worker_with(args: &[&str], env: &[(&str, &str)]) -> WorkerBackend {
     WorkerBackend::start(WorkerSpec {
         name: "llama-cpp".into(),
         program: Path::new(env!("CARGO_BIN_EXE_llama-cpp-worker")).into(),
-        args: Vec::new(),
-        env: Vec::new(),
+        args: args.iter().map(Into::into).collect(),
+        env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         build: Some(build_id()),
         remedy: "build with the feature".into(),
         handshake_seconds: 30,
@@ -121,6 +132,30 @@ fn float_models_give_the_same_bits() {
         assert_eq!(ours.ids, theirs.ids, "{what}");
         assert_bits(&ours.logits.values, &theirs.logits.values, &format!("{what}, greedy"));
     }
+}
+
+/// llama.cpp of 2026 turns queries and keys by a Hadamard matrix before they become Q8_0, unless told not to;
+/// bitnet.cpp does not know of it, and the engine follows bitnet.cpp.
+#[test]
+fn keys_in_q8_0_that_are_not_rotated_give_the_same_bits() {
+    let pair = Pair::new("F32", "F32");
+    let open = |env| {
+        let subject = EngineBackend::with_keys(KeyCache::Q8_0);
+        pair.open_in(subject, worker_with(&[KEYS_IN_Q8_0], env))
+    };
+    let (mut subject, mut reference) = open(&[("LLAMA_ATTN_ROT_DISABLE", "1")]);
+    if !has_our_arithmetic(&reference) {
+        return;
+    }
+    for feed in [Feed::Prefill, Feed::Steps] {
+        let ours = subject.logits(&ids(), feed).expect("logits");
+        let theirs = reference.logits(&ids(), feed).expect("logits");
+        assert_bits(&ours.values, &theirs.values, &format!("{feed:?}"));
+    }
+    let (_, mut rotating) = open(&[]);
+    let theirs = rotating.logits(&ids(), Feed::Prefill).expect("logits").values;
+    let ours = subject.logits(&ids(), Feed::Prefill).expect("logits").values;
+    assert_ne!(ours, theirs, "keys are not rotated any more: the variable is not needed");
 }
 
 /// llama.cpp takes the 32 of Q6_K's values off in other lanes than bitnet.cpp and the engine: eight

@@ -181,7 +181,7 @@ fn announced<T>(path: &Path, terminal: &Terminal, load: impl FnOnce(&Progress) -
                 terminal.note(text);
                 return;
             }
-            let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}");
+            let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {wide_msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(0).with_style(style).with_message(text);
             loop {

@@ -29,7 +29,7 @@ pub enum KeyCache {
     /// as llama.cpp does by default. Half the bytes.
     F16,
     /// Blocks of 32 values as 8-bit codes with one scale, which heads must divide into; queries become such
-    /// blocks when they meet them, as in llama.cpp with `--cache-type-k q8_0`. 36 bytes a block here.
+    /// blocks when they meet them, as in bitnet.cpp. 36 bytes a block here.
     Q8_0,
 }
 

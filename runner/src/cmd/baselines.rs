@@ -2,12 +2,13 @@
 
 #![expect(clippy::print_stderr, reason = "a command prints its complaints")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::baseline::accept::{Effect, Mode, Plan, plan};
+use crate::baseline::accept::{Effect, Mode, Plan, name, plan};
 use crate::baseline::admit::{Evidence, read_receipts};
 use crate::baseline::check::{Finding, check};
 use crate::baseline::{BaselineError, read_all};
@@ -97,16 +98,23 @@ pub fn compare(root: &Path, args: &CheckArgs) -> Exit {
         Ok(evidence) => evidence,
         Err(exit) => return exit,
     };
-    let mut words = Vec::new();
+    let (mut words, mut accepted, mut checked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for one in &evidence {
         let documents = match read_all(root, &one.receipt.machine) {
             Ok(documents) => documents,
             Err(error) => return refused(&error),
         };
+        let levels = documents.iter().flat_map(|document| &document.entries);
+        accepted.extend(levels.map(|entry| name(&entry.key)));
         for finding in check(&one.receipt, &documents) {
             print(&one.path.display().to_string(), &finding, args.format == Format::Json);
             words.push(finding.verdict.word);
+            checked.insert(finding.name);
         }
+    }
+    // A part may be checked alone; a measure that was lost must not look like one that passed.
+    for unchecked in accepted.difference(&checked) {
+        eprintln!("note: not checked, because no receipt has it: {}", escape::text(unchecked));
     }
     if args.format == Format::Human {
         let count = |word| words.iter().filter(|w| **w == word).count();

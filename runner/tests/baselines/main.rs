@@ -195,6 +195,15 @@ fn what_cannot_be_compared_does_not_pass() {
         |r| r.verdict.reasons.push("noisy host: somebody".into()),
         "INCONCLUSIVE bench::speed::small tg4 against bitnet-cpp, 2 threads\n  noisy host: somebody\n",
     );
+    // What has a level and no receipt is named, whatever else was checked.
+    let mut other = receipt(1.0, 9);
+    other.case.id.push('x');
+    let ended = project.call(&["baselines", "check"], &[other]).with(Exit::Undecided);
+    let note = "note: not checked, because no receipt has it: bench::speed::small tg4 against bitnet-cpp, \
+                2 threads\n";
+    assert_eq!(ended.err, note);
+    let whole = project.call(&["baselines", "check"], &[receipt(1.0, 9)]).with(Exit::Ok);
+    assert_eq!(whole.err, "");
     let empty = project.folder.path().join("empty");
     fs::create_dir(&empty).expect("a folder");
     let ended = project.call_on(&["baselines", "check"], &empty).with(Exit::NothingSelected);
