@@ -1,8 +1,10 @@
 //! Memory whose size a file or a caller decides: a refusal in place of an abort. It holds nothing.
 
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
+use memmap2::MmapMut;
 
 /// The system refused this many bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,40 +21,54 @@ pub(crate) fn zeros<T: Zeroable>(count: usize) -> Result<Vec<T>, OutOfMemory> {
     bytemuck::allocation::try_zeroed_vec(count).map_err(|()| refused::<T>(count))
 }
 
-/// Values that begin on a cache line, so that a 512-bit register of them touches one line.
+/// Values that begin on a page, and so on a cache line: a 512-bit register of them touches one line.
 #[derive(Debug)]
 pub(crate) struct Aligned<T> {
-    values: Vec<T>,
-    /// Values in front of the line.
-    skipped: usize,
+    /// None where there is no value: nothing cannot be mapped.
+    pages: Option<MmapMut>,
+    count: usize,
+    values: PhantomData<T>,
 }
 
-/// `count` zeros on cache lines of their own.
+/// `count` zeros on pages of their own, huge ones where the system has them: a table of small pages does not
+/// cover the cache of a long context.
 ///
 /// # Errors
 /// If the system refuses.
-pub(crate) fn aligned_zeros<T: Zeroable>(count: usize) -> Result<Aligned<T>, OutOfMemory> {
-    let values = zeros::<T>(count.saturating_add(CACHE_LINE / size_of::<T>()))?;
-    let skipped = values.as_ptr().align_offset(CACHE_LINE).min(values.len() - count);
-    Ok(Aligned { values, skipped })
+pub(crate) fn aligned_zeros<T: Pod>(count: usize) -> Result<Aligned<T>, OutOfMemory> {
+    let bytes = count.checked_mul(size_of::<T>()).ok_or_else(|| refused::<T>(count))?;
+    let pages = match bytes {
+        0 => None,
+        _ => Some(MmapMut::map_anon(bytes).map_err(|_| refused::<T>(count))?),
+    };
+    #[cfg(target_os = "linux")]
+    if let Some(pages) = pages.as_ref().filter(|_| bytes >= HUGE_PAGE) {
+        // Without huge pages all is as correct, and slower.
+        let _ = pages.advise(memmap2::Advice::HugePage);
+    }
+    Ok(Aligned { pages, count, values: PhantomData })
 }
 
-const CACHE_LINE: usize = 64;
+#[cfg(target_os = "linux")]
+const HUGE_PAGE: usize = 2 << 20;
 
-impl<T> Deref for Aligned<T> {
+impl<T: Pod> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        let spare = CACHE_LINE / size_of::<T>();
-        &self.values[self.skipped..][..self.values.len() - spare]
+        match &self.pages {
+            Some(pages) => &bytemuck::cast_slice(pages)[..self.count],
+            None => &[],
+        }
     }
 }
 
-impl<T> DerefMut for Aligned<T> {
+impl<T: Pod> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let spare = CACHE_LINE / size_of::<T>();
-        let count = self.values.len() - spare;
-        &mut self.values[self.skipped..][..count]
+        match &mut self.pages {
+            Some(pages) => &mut bytemuck::cast_slice_mut(pages)[..self.count],
+            None => &mut [],
+        }
     }
 }
 
@@ -80,11 +96,12 @@ mod tests {
         for count in [0, 1, 16, 1000] {
             let mut values = aligned_zeros::<f32>(count).expect("room");
             assert_eq!(*values, vec![0.0; count]);
-            assert!(values.as_ptr().addr().is_multiple_of(64));
+            assert!(count == 0 || values.as_ptr().addr().is_multiple_of(64));
             values.fill(1.0);
             assert_eq!(*values, vec![1.0; count]);
         }
-        assert_eq!(aligned_zeros::<f32>(usize::MAX / 4).err().map(|e| e.bytes), Some(usize::MAX));
+        let most = usize::MAX / 4;
+        assert_eq!(aligned_zeros::<f32>(most).err().map(|e| e.bytes), Some(4 * most));
     }
 
     #[test]

@@ -147,9 +147,13 @@ fn ternary_dots(codes: &[u8], columns: usize, activations: &[i8], sums: &mut [i3
     assert_eq!(sums.len(), panels * ROWS * tokens, "one sum for each row and token");
     if tokens == 1 {
         let panels = codes.chunks_exact(panel).zip(sums.as_chunks_mut::<ROWS>().0);
+        let (groups, rest) = activations.as_chunks::<GROUP_COLUMNS>();
+        let mut padded = [0; GROUP_COLUMNS];
+        padded[..rest.len()].copy_from_slice(rest);
+        let last = if rest.is_empty() { None } else { Some(&padded) };
         let unpacking = Unpacking::new();
         for (panel, sums) in panels {
-            one_token(&unpacking, panel, columns, activations, sums);
+            one_token(&unpacking, panel, groups, last, sums);
         }
         return;
     }
@@ -167,26 +171,26 @@ fn ternary_dots(codes: &[u8], columns: usize, activations: &[i8], sums: &mut [i3
     }
 }
 
-/// One panel times one activation row, in two chains of sums a lane.
+/// One panel times one activation row, in two chains of sums a lane. `last` is the group that the columns do
+/// not fill, with zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
 fn one_token(
     unpacking: &Unpacking,
     panel: &[u8],
-    columns: usize,
-    x: &[i8],
+    x: &[[i8; GROUP_COLUMNS]],
+    last: Option<&[i8; GROUP_COLUMNS]>,
     sums: &mut [i32; ROWS],
 ) {
     let mut acc = [[_mm512_setzero_si512(); LANES]; 2];
-    let (mut start, mut rest) = (0, &x[..columns]);
-    while let (Some(bytes), Some((block, behind))) = (
-        panel[start..].first_chunk::<{ BLOCK_BYTES + TAIL }>(),
-        rest.split_first_chunk::<{ BLOCK * GROUP_COLUMNS }>(),
-    ) {
+    let (mut start, mut rest) = (0, x);
+    // Both indices of the sums are constants once the inner loops are unrolled: they stay in registers.
+    while let (Some(bytes), Some((block, behind))) =
+        (panel[start..].first_chunk::<{ BLOCK_BYTES + TAIL }>(), rest.split_first_chunk::<BLOCK>())
+    {
         prefetch::<BLOCK_BYTES>(bytes);
-        // Both indices of the sums are constants once this is unrolled: they stay in registers.
-        for (pair, x) in block.as_chunks::<{ 2 * GROUP_COLUMNS }>().0.iter().enumerate() {
-            for (chain, x) in x.as_chunks::<GROUP_COLUMNS>().0.iter().enumerate() {
+        for (pair, x) in block.as_chunks::<2>().0.iter().enumerate() {
+            for (chain, x) in x.iter().enumerate() {
                 let group = &bytes[(2 * pair + chain) * GROUP_BYTES..];
                 let group = load_group(group.first_chunk().expect("a group and its tail"));
                 multiply_group(unpacking, group, x, &mut acc[chain]);
@@ -194,11 +198,19 @@ fn one_token(
         }
         (start, rest) = (start + BLOCK_BYTES, behind);
     }
-    for (group, x) in panel[start..].chunks_exact(GROUP_BYTES).zip(rest.chunks(GROUP_COLUMNS)) {
-        let mut padded = [0; GROUP_COLUMNS];
-        padded[..x.len()].copy_from_slice(x);
-        let group = load_last_group(group.first_chunk().expect("a whole group"));
-        multiply_group(unpacking, group, &padded, &mut acc[0]);
+    prefetch::<BLOCK_BYTES>(&panel[start..]);
+    while let (Some(bytes), Some((pair, behind))) =
+        (panel[start..].first_chunk::<{ 2 * GROUP_BYTES + TAIL }>(), rest.split_first_chunk::<2>())
+    {
+        for (chain, x) in pair.iter().enumerate() {
+            let group = bytes[chain * GROUP_BYTES..].first_chunk().expect("a group and its tail");
+            multiply_group(unpacking, load_group(group), x, &mut acc[chain]);
+        }
+        (start, rest) = (start + 2 * GROUP_BYTES, behind);
+    }
+    let groups = panel[start..].as_chunks::<GROUP_BYTES>().0;
+    for (group, x) in groups.iter().zip(rest.iter().chain(last)) {
+        multiply_group(unpacking, load_last_group(group), x, &mut acc[0]);
     }
     let [even, odd] = acc.map(|[a, b, c]| _mm512_add_epi32(_mm512_add_epi32(a, b), c));
     // SAFETY: the array takes the 64 bytes; the store needs no alignment.
@@ -313,9 +325,18 @@ fn many_tokens<const P: usize>(
             unpack(panel, &mut tile, p);
         }
         let tile = &tile[..lanes];
+        // What is unpacked next, as much behind these groups as they are long, comes from memory while these
+        // are multiplied: some lines a tile of tokens.
+        let mut next = codes[first * GROUP_BYTES..].as_ptr().wrapping_add(codes.len());
+        let lines = codes.len().div_ceil(64).div_ceil(tokens.div_ceil(TOKENS));
         let mut token = 0;
         while token < tokens {
             let count = TOKENS.min(tokens - token);
+            for _ in 0..lines {
+                // It reads nothing and faults at no address.
+                _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                next = next.wrapping_add(64);
+            }
             let x = &activations[token * columns + start..];
             let sums = Sums {
                 first: &mut sums.first[token * sums.row_count..],

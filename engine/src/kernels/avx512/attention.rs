@@ -11,33 +11,52 @@ use super::{dot_f16, dot_f32, fold, load_f32, widen};
 const TOGETHER: usize = 16;
 /// Rows of keys that are multiplied with all queries before the next ones: 16 KiB of heads of 128 values.
 const KEYS: usize = 32;
-/// Rows of values of a tile.
-const VALUES: usize = 4;
-/// Queries of a tile.
-const QUERIES: usize = 2;
+/// Queries of a tile, at most.
+const QUERIES: usize = 4;
+/// How many blocks of 32 values in front of its place a tile is fetched into the second-level cache, and into
+/// the first, counted over all of its rows.
+const FAR: usize = 128;
+const NEAR: usize = 16;
 
 /// Sums of 16 lanes, one register for each result.
 type Lanes = [__m512; TOGETHER];
+
+/// Lower halves of two registers plus their upper halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_halves(a: __m512, b: __m512) -> __m512 {
+    let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
+    _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
+}
+
+/// Quarters 0 and 2 of two registers plus quarters 1 and 3.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_quarters(a: __m512, b: __m512) -> __m512 {
+    let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+    _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b))
+}
+
+/// Even lanes of two registers plus their odd lanes, in each quarter.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_neighbours(a: __m512, b: __m512) -> __m512 {
+    let even = _mm512_shuffle_ps::<0b10_00_10_00>(a, b);
+    _mm512_add_ps(even, _mm512_shuffle_ps::<0b11_01_11_01>(a, b))
+}
 
 /// Folds each register as `fold` does: lane l + lane l+8, then l+4, then neighbours, then the rest.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn fold_together(lanes: &Lanes) -> __m512 {
-    // Register 4 i + j is the i-th of set j, so that the results come in order.
-    let sets: [__m512; 4] = std::array::from_fn(|j| {
-        let pair = |a: __m512, b: __m512| {
-            let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
-            _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
-        };
-        let (first, second) = (pair(lanes[j], lanes[4 + j]), pair(lanes[8 + j], lanes[12 + j]));
-        let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(first, second);
-        _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(first, second))
-    });
-    let neighbours = |a: __m512, b: __m512| {
-        let even = _mm512_shuffle_ps::<0b10_00_10_00>(a, b);
-        _mm512_add_ps(even, _mm512_shuffle_ps::<0b11_01_11_01>(a, b))
-    };
-    neighbours(neighbours(sets[0], sets[1]), neighbours(sets[2], sets[3]))
+    let mut sets = [_mm512_setzero_ps(); 4];
+    for (j, set) in sets.iter_mut().enumerate() {
+        // Register 4 i + j is the i-th of set j, so that the results come in order.
+        let first = add_halves(lanes[j], lanes[4 + j]);
+        *set = add_quarters(first, add_halves(lanes[8 + j], lanes[12 + j]));
+    }
+    let [a, b, c, d] = sets;
+    add_neighbours(add_neighbours(a, b), add_neighbours(c, d))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -69,32 +88,41 @@ fn dots_f32_of<const N: usize, const B: usize>(rows: &[f32], x: &[f32], out: &mu
     for first in (0..count).step_by(KEYS) {
         let last = count.min(first + KEYS);
         let groups = &whole[first / TOGETHER..last / TOGETHER];
-        for (query, out) in x.iter().zip(out.chunks_exact_mut(count)) {
-            let query: [[__m512; 2]; B] = std::array::from_fn(|b| load_pair(query, b));
+        for (x, out) in x.iter().zip(out.chunks_exact_mut(count)) {
+            let mut query = [[_mm512_setzero_ps(); 2]; B];
+            for (b, query) in query.iter_mut().enumerate() {
+                *query = load_pair(x, b);
+            }
             let (out, rest) = out[first..last].as_chunks_mut::<TOGETHER>();
             for (group, out) in groups.iter().zip(out) {
-                let lanes = std::array::from_fn(|i| {
-                    let mut acc = [_mm512_setzero_ps(); 2];
-                    for (b, query) in query.iter().enumerate() {
-                        let key = load_pair(&group[i], b);
-                        acc[0] = _mm512_fmadd_ps(key[0], query[0], acc[0]);
-                        acc[1] = _mm512_fmadd_ps(key[1], query[1], acc[1]);
-                    }
-                    _mm512_add_ps(acc[0], acc[1])
-                });
+                let mut lanes = [_mm512_setzero_ps(); TOGETHER];
+                for (row, lanes) in group.iter().zip(&mut lanes) {
+                    let [even, odd] = multiply_row(row, &query);
+                    *lanes = _mm512_add_ps(even, odd);
+                }
                 store(out, fold_together(&lanes));
             }
             for (row, out) in rows[last - rest.len()..last].iter().zip(rest) {
-                let mut acc = [_mm512_setzero_ps(); 2];
-                for (b, query) in query.iter().enumerate() {
-                    let key = load_pair(row, b);
-                    acc[0] = _mm512_fmadd_ps(key[0], query[0], acc[0]);
-                    acc[1] = _mm512_fmadd_ps(key[1], query[1], acc[1]);
-                }
-                *out = fold(acc);
+                *out = fold(multiply_row(row, &query));
             }
         }
     }
+}
+
+/// The 32 lanes of one product.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn multiply_row<const N: usize, const B: usize>(
+    row: &[f32; N],
+    query: &[[__m512; 2]; B],
+) -> [__m512; 2] {
+    let mut acc = [_mm512_setzero_ps(); 2];
+    for (b, query) in query.iter().enumerate() {
+        let key = load_pair(row, b);
+        acc[0] = _mm512_fmadd_ps(key[0], query[0], acc[0]);
+        acc[1] = _mm512_fmadd_ps(key[1], query[1], acc[1]);
+    }
+    acc
 }
 
 /// 32 values of a row.
@@ -119,31 +147,23 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
     assert_eq!(x.len(), queries * length, "whole rows");
     assert_eq!(out.len(), count * queries, "one product for each pair");
     assert!(count == 0 || (count - 1) * stride + length <= rows.len(), "all rows are there");
-    let row = |i: usize| &rows[i * stride..][..length];
-    let query = |q: usize| &x[q * length..][..length];
     let whole = if length.is_multiple_of(32) { count / TOGETHER * TOGETHER } else { 0 };
+    let mut lanes = [[_mm512_setzero_ps(); TOGETHER]; QUERIES];
     for first in (0..whole).step_by(TOGETHER) {
+        let rows = &rows[first * stride..];
         let mut q = 0;
         while q < queries {
-            let together = if queries - q >= QUERIES { QUERIES } else { 1 };
-            let mut lanes = [[_mm512_setzero_ps(); TOGETHER]; QUERIES];
-            for tile in (0..TOGETHER).step_by(VALUES) {
-                let rows = std::array::from_fn(|i| row(first + tile + i));
-                match together {
-                    QUERIES => {
-                        let found = value_tile::<QUERIES>(rows, [query(q), query(q + 1)]);
-                        lanes[0][tile..tile + VALUES].copy_from_slice(&found[0]);
-                        lanes[1][tile..tile + VALUES].copy_from_slice(&found[1]);
-                    }
-                    _ => {
-                        let found = value_tile::<1>(rows, [query(q)]);
-                        lanes[0][tile..tile + VALUES].copy_from_slice(&found[0]);
-                    }
-                }
+            // The heads of one token are often four: one pass over the rows is less work than two.
+            let together = if queries - q == 4 { 4 } else { 3.min(queries - q) };
+            let x = &x[q * length..][..together * length];
+            match together {
+                4 => value_tiles::<4, 2>(rows, stride, length, x, q == 0, &mut lanes),
+                3 => value_tiles::<3, 4>(rows, stride, length, x, q == 0, &mut lanes),
+                2 => value_tiles::<2, 4>(rows, stride, length, x, q == 0, &mut lanes),
+                _ => value_tiles::<1, 4>(rows, stride, length, x, q == 0, &mut lanes),
             }
             for (t, lanes) in lanes[..together].iter().enumerate() {
-                let out = &mut out[(q + t) * count + first..];
-                if let Some(out) = out.first_chunk_mut() {
+                if let Some(out) = out[(q + t) * count + first..].first_chunk_mut() {
                     store(out, fold_together(lanes));
                 }
             }
@@ -152,30 +172,107 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
     }
     for i in whole..count {
         for q in 0..queries {
-            out[q * count + i] = dot_f16(row(i), query(q));
+            let (row, query) = (&rows[i * stride..][..length], &x[q * length..][..length]);
+            out[q * count + i] = dot_f16(row, query);
         }
     }
 }
 
-/// Sums of 16 lanes of each row with each query.
+/// Sums of 16 lanes of [`TOGETHER`] rows with each of `Q` queries, `R` rows at a time; `length` is a multiple of
+/// 32. What is read for the first time is fetched ahead.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn value_tile<const Q: usize>(rows: [&[f16]; VALUES], x: [&[f16]; Q]) -> [[__m512; VALUES]; Q] {
-    let rows = rows.map(|row| row.as_chunks::<16>().0);
-    let x = x.map(|x| x.as_chunks::<16>().0);
-    let mut acc = [[[_mm512_setzero_ps(); 2]; VALUES]; Q];
-    // All rows and queries have one length, a multiple of 32.
-    for block in 0..rows[0].len() / 2 {
-        let pair = |v: &[[f16; 16]]| [widen(&v[2 * block]), widen(&v[2 * block + 1])];
-        let x: [[__m512; 2]; Q] = std::array::from_fn(|q| pair(x[q]));
-        for (r, row) in rows.iter().enumerate() {
-            let row = pair(row);
+fn value_tiles<const Q: usize, const R: usize>(
+    rows: &[f16],
+    stride: usize,
+    length: usize,
+    x: &[f16],
+    fetch: bool,
+    lanes: &mut [Lanes; QUERIES],
+) {
+    let mut queries: [&[[f16; 32]]; Q] = [&[]; Q];
+    for (query, x) in queries.iter_mut().zip(x.chunks_exact(length)) {
+        *query = x.as_chunks().0;
+    }
+    for tile in (0..TOGETHER).step_by(R) {
+        let mut tile_rows: [&[[f16; 32]]; R] = [&[]; R];
+        for (i, row) in tile_rows.iter_mut().enumerate() {
+            *row = rows[(tile + i) * stride..][..length].as_chunks().0;
+        }
+        let acc = if fetch {
+            value_tile::<Q, R, true>(tile_rows, queries, length / 32, stride)
+        } else {
+            value_tile::<Q, R, false>(tile_rows, queries, length / 32, stride)
+        };
+        for q in 0..Q {
+            for r in 0..R {
+                lanes[q][tile + r] = _mm512_add_ps(acc[q][r][0], acc[q][r][1]);
+            }
+        }
+    }
+}
+
+/// The 32 lanes of each row with each query, over `blocks` times 32 values; the rows of the next tiles begin
+/// `stride` values apart, behind these.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn value_tile<const Q: usize, const R: usize, const FETCH: bool>(
+    rows: [&[[f16; 32]]; R],
+    x: [&[[f16; 32]]; Q],
+    blocks: usize,
+    stride: usize,
+) -> [[[__m512; 2]; R]; Q] {
+    let mut acc = [[[_mm512_setzero_ps(); 2]; R]; Q];
+    let (far, near) =
+        (Ahead::new(FAR / R, blocks, R * stride), Ahead::new(NEAR / R, blocks, R * stride));
+    for block in 0..blocks {
+        if FETCH {
+            let (far, near) = (far.of(block), near.of(block));
+            for row in rows {
+                let row = row.as_ptr().cast::<f16>();
+                // They read nothing and fault at no address.
+                _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(far).cast());
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(near).cast());
+            }
+        }
+        for half in 0..2 {
+            let mut values = [_mm512_setzero_ps(); Q];
             for q in 0..Q {
-                for half in 0..2 {
-                    acc[q][r][half] = _mm512_fmadd_ps(row[half], x[q][half], acc[q][r][half]);
+                values[q] = widen(&x[q][block].as_chunks().0[half]);
+            }
+            for r in 0..R {
+                let row = widen(&rows[r][block].as_chunks().0[half]);
+                for q in 0..Q {
+                    acc[q][r][half] = _mm512_fmadd_ps(row, values[q], acc[q][r][half]);
                 }
             }
         }
     }
-    acc.map(|acc| acc.map(|[a, b]| _mm512_add_ps(a, b)))
+    acc
+}
+
+/// Where a row of a tile is read some blocks later: further on in that row, or in a row of a later tile.
+struct Ahead {
+    blocks: usize,
+    /// Blocks of a later tile that lie before the place.
+    beyond: usize,
+    /// How far the row of that tile is, and that of the one behind it, in values.
+    rows: [usize; 2],
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn new(ahead: usize, blocks: usize, tile: usize) -> Self {
+        let tiles = ahead / blocks;
+        Self { blocks, beyond: ahead % blocks, rows: [tiles * tile, (tiles + 1) * tile] }
+    }
+
+    /// The place that is read that many blocks behind `block`, in values behind the row's beginning.
+    #[inline(always)]
+    fn of(&self, block: usize) -> usize {
+        match (block + self.beyond).checked_sub(self.blocks) {
+            None => self.rows[0] + 32 * (block + self.beyond),
+            Some(block) => self.rows[1] + 32 * block,
+        }
+    }
 }
