@@ -31,6 +31,8 @@ const PANELS: usize = 4;
 const TOKENS: usize = 6;
 /// Groups that are unpacked at a time: 42 groups of 4 panels take 31.5 KiB of the first-level cache.
 const DEPTH: usize = 42;
+/// Lines that the packed groups of one panel lie in.
+const DEPTH_LINES: usize = DEPTH * GROUP_BYTES / 64 + 1;
 /// How far in front of its place a panel is fetched into the second-level cache, and into the first:
 /// the processor's own prefetching does not keep up with loads that straddle lines.
 const FAR: usize = 8192;
@@ -146,16 +148,7 @@ fn ternary_dots(codes: &[u8], columns: usize, activations: &[i8], sums: &mut [i3
     assert_eq!(activations.len(), tokens * columns, "whole rows of activations");
     assert_eq!(sums.len(), panels * ROWS * tokens, "one sum for each row and token");
     if tokens == 1 {
-        let panels = codes.chunks_exact(panel).zip(sums.as_chunks_mut::<ROWS>().0);
-        let (groups, rest) = activations.as_chunks::<GROUP_COLUMNS>();
-        let mut padded = [0; GROUP_COLUMNS];
-        padded[..rest.len()].copy_from_slice(rest);
-        let last = if rest.is_empty() { None } else { Some(&padded) };
-        let unpacking = Unpacking::new();
-        for (panel, sums) in panels {
-            one_token(&unpacking, panel, groups, last, sums);
-        }
-        return;
+        return one_token(codes, panel, activations, sums);
     }
     let row_count = panels * ROWS;
     let mut first = 0;
@@ -171,11 +164,25 @@ fn ternary_dots(codes: &[u8], columns: usize, activations: &[i8], sums: &mut [i3
     }
 }
 
+/// All panels times one activation row.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+fn one_token(codes: &[u8], panel: usize, activations: &[i8], sums: &mut [i32]) {
+    let (x, rest) = activations.as_chunks::<GROUP_COLUMNS>();
+    let mut padded = [0; GROUP_COLUMNS];
+    padded[..rest.len()].copy_from_slice(rest);
+    let last = if rest.is_empty() { None } else { Some(&padded) };
+    let unpacking = Unpacking::new();
+    for (panel, sums) in codes.chunks_exact(panel).zip(sums.as_chunks_mut::<ROWS>().0) {
+        one_panel(&unpacking, panel, x, last, sums);
+    }
+}
+
 /// One panel times one activation row, in two chains of sums a lane. `last` is the group that the columns do
 /// not fill, with zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
-fn one_token(
+fn one_panel(
     unpacking: &Unpacking,
     panel: &[u8],
     x: &[[i8; GROUP_COLUMNS]],
@@ -325,17 +332,19 @@ fn many_tokens<const P: usize>(
             unpack(panel, &mut tile, p);
         }
         let tile = &tile[..lanes];
-        // What is unpacked next, as much behind these groups as they are long, comes from memory while these
-        // are multiplied: some lines a tile of tokens.
-        let mut next = codes[first * GROUP_BYTES..].as_ptr().wrapping_add(codes.len());
-        let lines = codes.len().div_ceil(64).div_ceil(tokens.div_ceil(TOKENS));
+        // What is unpacked next comes from memory while these groups are multiplied: some lines a tile of tokens.
+        let behind = (first + DEPTH) * GROUP_BYTES;
+        let next = if behind < panel { behind } else { P * panel };
+        let next = codes.as_ptr().wrapping_add(next);
+        let mut lines = 0..P * DEPTH_LINES;
+        let share = lines.len().div_ceil(tokens.div_ceil(TOKENS));
         let mut token = 0;
         while token < tokens {
             let count = TOKENS.min(tokens - token);
-            for _ in 0..lines {
+            for line in lines.by_ref().take(share) {
+                let (p, line) = (line / DEPTH_LINES, line % DEPTH_LINES);
                 // It reads nothing and faults at no address.
-                _mm_prefetch::<_MM_HINT_T1>(next.cast());
-                next = next.wrapping_add(64);
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(p * panel + 64 * line).cast());
             }
             let x = &activations[token * columns + start..];
             let sums = Sums {
@@ -380,8 +389,12 @@ fn multiply_tile<const P: usize, const T: usize>(
     sums: Sums<'_>,
 ) {
     let width = tile.len() * LANE_COLUMNS;
-    let rows: [&[[i8; LANE_COLUMNS]]; T] =
-        std::array::from_fn(|t| x[t * columns..][..width].as_chunks().0);
+    // Loops in place of `from_fn`, here and below: what is called with a closure is compiled without the
+    // instructions of this function, and then not inlined.
+    let mut rows: [&[[i8; LANE_COLUMNS]]; T] = [&[]; T];
+    for (t, row) in rows.iter_mut().enumerate() {
+        *row = x[t * columns..][..width].as_chunks().0;
+    }
     let mut acc = [[_mm512_setzero_si512(); P]; T];
     let Sums { first, row_count } = sums;
     if more {
@@ -393,8 +406,11 @@ fn multiply_tile<const P: usize, const T: usize>(
             }
         }
     }
-    for (k, codes) in tile.iter().enumerate() {
-        let codes: [__m512i; P] = std::array::from_fn(|p| load(&codes[p]));
+    for (k, lane) in tile.iter().enumerate() {
+        let mut codes = [_mm512_setzero_si512(); P];
+        for (codes, lane) in codes.iter_mut().zip(lane) {
+            *codes = load(lane);
+        }
         for t in 0..T {
             // SAFETY: every row was cut to as many lanes as the tile has.
             let x = broadcast(unsafe { rows[t].get_unchecked(k) });

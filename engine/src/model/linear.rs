@@ -6,20 +6,19 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use super::ternary::Ternary;
 use super::weights::{Form, Matrix, MatrixData};
 use crate::kernels::{BlockDots, Dispatch};
 use crate::memory::{OutOfMemory, defaults, zeros};
 use crate::quant::activation::{Int8Row, Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Block};
 use crate::threads::ThreadPool;
 
-/// Output rows that one kernel call computes; a share of the work is a multiple of it.
+/// Output rows that one kernel call computes of several tokens; a share of the work is a multiple of it.
 const ROW_BLOCK: usize = 64;
+/// Output rows that one kernel call computes of one token: few calls, and sums that fit the first-level cache.
+const STEP_ROWS: usize = 4096;
 /// Tokens that one kernel call computes: 64 × 256 sums, 64 KiB, stay on the stack.
 const TOKEN_BLOCK: usize = 256;
-
-/// Integer sums, on cache lines of their own: a register of them touches one line.
-#[repr(align(64))]
-struct Sums([i32; ROW_BLOCK * TOKEN_BLOCK]);
 
 /// Activations in the formats that the weights ask for, reused from one product to the next.
 pub(crate) struct Activations {
@@ -200,31 +199,19 @@ impl Activations {
         scale: f32,
         out: &mut [f32],
     ) {
-        let (columns, layout) = (matrix.columns, dispatch.ternary_layout());
-        let (together, group_bytes) = (layout.rows_together(), layout.group_bytes(columns));
+        let ternary = Ternary {
+            codes,
+            columns: matrix.columns,
+            scale,
+            layout: dispatch.ternary_layout(),
+            dots: dispatch.ternary_dots(),
+            scale_sums: dispatch.scale_sums(),
+        };
         let tokens = out.len() / matrix.rows;
-        let (ternary_dots, scale_sums) = (dispatch.ternary_dots(), dispatch.scale_sums());
-        pool.for_each_column_share(out, matrix.rows, ROW_BLOCK, |mut share| {
-            let mut sums = Sums([0; ROW_BLOCK * TOKEN_BLOCK]);
-            let range = share.columns();
-            for first in range.clone().step_by(ROW_BLOCK) {
-                let count = ROW_BLOCK.min(range.end - first);
-                // A block begins with a group; the last group may have rows that the matrix has not.
-                let groups = first / together..(first + count).div_ceil(together);
-                let row_count = groups.len() * together;
-                let rows = &codes[groups.start * group_bytes..groups.end * group_bytes];
-                for token in (0..tokens).step_by(TOKEN_BLOCK) {
-                    let block = TOKEN_BLOCK.min(tokens - token);
-                    let x = &self.codes[token * columns..(token + block) * columns];
-                    let sums = &mut sums.0[..row_count * block];
-                    ternary_dots(rows, columns, x, sums);
-                    for (t, sums) in sums.chunks_exact(row_count).enumerate() {
-                        let row = self.rows[token + t];
-                        let out = &mut share.row(token + t)[first - range.start..][..count];
-                        scale_sums(&sums[..count], row.sum, row.scale, scale, out);
-                    }
-                }
-            }
+        let (x, rows) = (&self.codes[..tokens * matrix.columns], &self.rows[..tokens]);
+        pool.for_each_column_share(out, matrix.rows, ROW_BLOCK, |share| match tokens {
+            1 => ternary.multiply::<STEP_ROWS>(x, rows, STEP_ROWS, share),
+            _ => ternary.multiply::<{ ROW_BLOCK * TOKEN_BLOCK }>(x, rows, ROW_BLOCK, share),
         });
     }
 }

@@ -13,6 +13,7 @@ mod loading;
 mod rope;
 mod scores;
 mod screen;
+mod ternary;
 mod unsupported;
 mod weights;
 mod workspace;
