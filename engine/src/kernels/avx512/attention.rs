@@ -206,7 +206,7 @@ fn value_tiles<const Q: usize, const R: usize>(
         };
         for q in 0..Q {
             for r in 0..R {
-                lanes[q][tile + r] = _mm512_add_ps(acc[q][r][0], acc[q][r][1]);
+                lanes[q][tile + r] = _mm512_add_ps(acc[0][r][q], acc[1][r][q]);
             }
         }
     }
@@ -221,8 +221,8 @@ fn value_tile<const Q: usize, const R: usize, const FETCH: bool>(
     x: [&[[f16; 32]]; Q],
     blocks: usize,
     stride: usize,
-) -> [[[__m512; 2]; R]; Q] {
-    let mut acc = [[[_mm512_setzero_ps(); 2]; R]; Q];
+) -> [[[__m512; Q]; R]; 2] {
+    let mut acc = [[[_mm512_setzero_ps(); Q]; R]; 2];
     let (far, near) =
         (Ahead::new(FAR / R, blocks, R * stride), Ahead::new(NEAR / R, blocks, R * stride));
     for block in 0..blocks {
@@ -235,7 +235,7 @@ fn value_tile<const Q: usize, const R: usize, const FETCH: bool>(
                 _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(near).cast());
             }
         }
-        for half in 0..2 {
+        for (half, acc) in acc.iter_mut().enumerate() {
             let mut values = [_mm512_setzero_ps(); Q];
             for q in 0..Q {
                 values[q] = widen(&x[q][block].as_chunks().0[half]);
@@ -243,7 +243,7 @@ fn value_tile<const Q: usize, const R: usize, const FETCH: bool>(
             for r in 0..R {
                 let row = widen(&rows[r][block].as_chunks().0[half]);
                 for q in 0..Q {
-                    acc[q][r][half] = _mm512_fmadd_ps(row, values[q], acc[q][r][half]);
+                    acc[r][q] = _mm512_fmadd_ps(row, values[q], acc[r][q]);
                 }
             }
         }
