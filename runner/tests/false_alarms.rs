@@ -1,4 +1,4 @@
-//! Clean runs give no alarm: our engine as it is, with threads, instruction sets and batch shapes drawn
+//! Clean runs give no alarm: our engine as it is, with threads, instruction sets and chunks of prompts drawn
 //! anew for each run, against the real references. BITNET_CLEAN_RUNS sets how many; a few by default,
 //! since each takes a second.
 
@@ -21,8 +21,10 @@ use bitnet_runner::suite::{Kind, Variant};
 const RUNS: usize = 12;
 const RUNS_VARIABLE: &str = "BITNET_CLEAN_RUNS";
 const MOST_THREADS: usize = 4;
+/// Sizes of chunks that are drawn: within a tile of attention, beside one, and what the engine takes itself.
+const CHUNKS: [usize; 6] = [2, 3, 7, 8, 13, 512];
 
-/// Our engine, which may compute a prefill one id at a time: the other extreme of batch shapes.
+/// Our engine, which may compute a prefill in smaller chunks, or one id at a time as a decode does.
 struct Shaped {
     engine: EngineBackend,
     rng: Rng,
@@ -34,6 +36,7 @@ impl Backend for Shaped {
     }
 
     fn open(&mut self, request: &OpenRequest) -> Result<ModelFacts, BackendError> {
+        self.engine.set_chunk(CHUNKS[self.rng.below(CHUNKS.len())]);
         self.engine.open(request)
     }
 

@@ -60,6 +60,11 @@ impl EngineBackend {
         backend
     }
 
+    /// Feeds prompts in chunks of `ids` from the next [`Backend::open`] on: no result may depend on it.
+    pub fn set_chunk(&mut self, ids: usize) {
+        self.options.chunk = ids;
+    }
+
     /// The engine without a model, computing what suites compare: keys in F32.
     pub fn new() -> Self {
         let identity = Identity {

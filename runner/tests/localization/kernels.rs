@@ -1,5 +1,6 @@
 //! The engine's kernels with one of them broken. The engine itself is the real one.
 
+use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
 use bitnet_engine::kernels::Kernels;
@@ -11,6 +12,16 @@ pub static LEFT_OUT: [OnceLock<Vec<Vec<f32>>>; 2] = [OnceLock::new(), OnceLock::
 
 /// Slot of the cache that [`stale_slot`] reads wrongly.
 const STALE: usize = 5;
+
+thread_local! {
+    /// Ids of the prefill that is being computed: how many positions there are to see.
+    pub static PREFILL: Cell<usize> = const { Cell::new(0) };
+    /// Scores of a tile of attention, how many there are of a query, and how many queries are done.
+    static SCORES: RefCell<(Vec<f32>, usize, usize)> = const { RefCell::new((Vec::new(), 0, 0)) };
+    /// Keys and values of the first KV head, between its tile and that of the second.
+    static FIRST_KEYS: RefCell<Option<Vec<f32>>> = const { RefCell::new(None) };
+    static FIRST_VALUES: RefCell<Option<Vec<f16>>> = const { RefCell::new(None) };
+}
 
 fn right() -> &'static Kernels {
     Kernels::best()
@@ -73,6 +84,41 @@ pub fn strict_mask() -> &'static Kernels {
         (right().softmax)(scores, scale);
     }
     leaked(Kernels { softmax, ..*right() })
+}
+
+/// Attention in which a position of a prefill sees its successor, where there is one. Rows of scores end at a
+/// multiple of 32 positions, and one thread computes: it holds for prompts of fewer ids, on one thread.
+pub fn early_mask() -> &'static Kernels {
+    fn keys(rows: &[f32], length: usize, x: &[f32], out: &mut [f32]) {
+        (right().dots_f32)(rows, length, x, out);
+        SCORES.set((out.to_vec(), rows.len() / length, 0));
+    }
+    fn softmax(scores: &mut [f32], scale: f32) {
+        let seen = scores.iter().rposition(|score| score.is_finite()).map_or(0, |last| last + 1);
+        SCORES.with_borrow_mut(|(all, width, query)| {
+            if seen < PREFILL.get() {
+                scores[seen] = all[*query * *width + seen];
+            }
+            *query += 1;
+        });
+        (right().softmax)(scores, scale);
+    }
+    leaked(Kernels { dots_f32: keys, softmax, ..*right() })
+}
+
+/// Attention in which every query head reads the first of two KV heads. On one thread their tiles take turns.
+pub fn first_kv_head() -> &'static Kernels {
+    fn keys(rows: &[f32], length: usize, x: &[f32], out: &mut [f32]) {
+        let first = FIRST_KEYS.take();
+        (right().dots_f32)(first.as_deref().unwrap_or(rows), length, x, out);
+        FIRST_KEYS.set(first.is_none().then(|| rows.to_vec()));
+    }
+    fn values(rows: &[f16], stride: usize, length: usize, x: &[f16], out: &mut [f32]) {
+        let first = FIRST_VALUES.take();
+        (right().dots_f16)(first.as_deref().unwrap_or(rows), stride, length, x, out);
+        FIRST_VALUES.set(first.is_none().then(|| rows.to_vec()));
+    }
+    leaked(Kernels { dots_f32: keys, dots_f16: values, ..*right() })
 }
 
 /// Scores that are not scaled.

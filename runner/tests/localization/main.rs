@@ -1,4 +1,4 @@
-//! Twenty-odd faults put into the engine on purpose: the parity gate catches each, and localisation says where
+//! Thirty faults put into the engine on purpose: the parity gate catches each, and localisation says where
 //! and why. The table is printed; what it must show is asserted.
 
 mod damage;
@@ -114,7 +114,24 @@ fn rows() -> Vec<Row> {
             &["Qcur-0"],
             "int8-truncated",
         ),
-        row("causal mask off by one", Kernels(kernels::strict_mask), &["kqv_out-0"], "mask-behind"),
+        row(
+            "no position sees itself",
+            Kernels(kernels::strict_mask),
+            &["kqv_out-0"],
+            "mask-behind",
+        ),
+        row(
+            "every position sees its successor",
+            Kernels(kernels::early_mask),
+            &["kqv_out-0"],
+            "mask-ahead",
+        ),
+        row(
+            "query heads grouped wrongly",
+            Kernels(kernels::first_kv_head),
+            &["kqv_out-0"],
+            "kv-heads-first",
+        ),
         row(
             "scores not scaled",
             Kernels(kernels::unscaled_scores),

@@ -11,6 +11,7 @@ use bitnet_runner::backend::{
 use tempfile::NamedTempFile;
 
 use crate::damage::{self, Copy};
+use crate::kernels::PREFILL;
 
 /// What is wrong.
 #[derive(Clone, Copy)]
@@ -48,8 +49,9 @@ impl Faulty {
         Self { engine: EngineBackend::new(), fault, copy: None }
     }
 
-    /// The ids that are really fed, and how many of them nobody asked for.
-    fn fed(&self, ids: &[u32]) -> (Vec<u32>, usize) {
+    /// The ids that are really fed, in a prefill or one by one, and how many of them nobody asked for.
+    fn fed(&self, ids: &[u32], feed: Feed) -> (Vec<u32>, usize) {
+        PREFILL.set(if feed == Feed::Prefill { ids.len() } else { 0 });
         match self.fault {
             Fault::CacheNotCleared => ([&[LEFT_OVER], ids].concat(), 1),
             _ => (ids.to_vec(), 0),
@@ -91,7 +93,7 @@ impl Backend for Faulty {
     }
 
     fn logits(&mut self, ids: &[u32], feed: Feed) -> Result<Logits, BackendError> {
-        let (mut fed, extra) = self.fed(ids);
+        let (mut fed, extra) = self.fed(ids, feed);
         let mut logits = self.engine.logits(&fed, feed)?;
         logits.values.drain(..extra * logits.vocab_size);
         if let (Fault::StaleStep(slot), Feed::Steps) = (self.fault, feed)
@@ -107,7 +109,7 @@ impl Backend for Faulty {
     }
 
     fn generate(&mut self, prompt: &[u32], steps: usize) -> Result<Generation, BackendError> {
-        let (mut ids, _) = self.fed(prompt);
+        let (mut ids, _) = self.fed(prompt, Feed::Prefill);
         if let Fault::StaleStep(slot) = self.fault {
             ids[slot] = ids[slot - 1];
         }
@@ -117,7 +119,7 @@ impl Backend for Faulty {
     }
 
     fn tap(&mut self, ids: &[u32], names: &[String]) -> Result<Vec<NamedTensor>, BackendError> {
-        let (fed, extra) = self.fed(ids);
+        let (fed, extra) = self.fed(ids, Feed::Prefill);
         let mut tensors = self.engine.tap(&fed, names)?;
         for tensor in &mut tensors {
             tensor.values.drain(..extra * tensor.shape[0]);
