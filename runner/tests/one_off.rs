@@ -1,7 +1,15 @@
 //! Comparisons from the command line, `parity crossval` and `parity ppl`, with the reference itself.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+
+use bitnet_engine::gguf::GgufFile;
+use bitnet_engine::kernels::Kernels;
+use bitnet_engine::model::{Config, LoadOptions, Model};
+use bitnet_engine::session::Session;
+use bitnet_runner::models::{ModelLock, Store};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package has a parent")
@@ -104,6 +112,60 @@ fn a_text_has_the_statistics_of_the_perplexity_tool() {
     assert_eq!(line["statistics"]["tokens"], 62);
     let ppl = line["statistics"]["ppl_q"]["value"].as_f64().expect("a figure");
     assert!(ppl > 1.0 && ppl.is_finite(), "{ppl}");
+}
+
+/// Perplexity of a file's text and its error, as llama.cpp's tool defines them, from single steps and in f64:
+/// without the file's last newline, BOS first; BOS again at the head of each chunk; scored from the middle.
+fn perplexity_of(file: &Path, model: &str, context: usize) -> (f64, f64) {
+    let lock = ModelLock::read(&root().join("models.toml")).unwrap_or_else(|e| panic!("{e}"));
+    let store = Store::from_environment(root()).unwrap_or_else(|e| panic!("{e}"));
+    let path = store.resolve(lock.get(model).expect("a model"), &|_| ());
+    let gguf = Arc::new(GgufFile::open(&path.unwrap_or_else(|e| panic!("{e}"))).expect("a file"));
+    let config = Config::from_file(&gguf).expect("a model");
+    let model = Model::load_with(&gguf, config, Kernels::best(), LoadOptions::default());
+    let model = Arc::new(model.expect("a model"));
+    let text = std::fs::read_to_string(file).expect("a text");
+    let text = text.strip_suffix('\n').expect("a newline at the end");
+    let ids = model.tokenizer().encode(text, true, false).expect("ids");
+    let mut session = Session::new(&model, context, NonZeroUsize::MIN).expect("memory");
+    let mut nll = Vec::new();
+    for chunk in 0..ids.len() / context {
+        session.clear();
+        for i in 0..context - 1 {
+            let here = chunk * context + i;
+            let id = if i == 0 { model.tokenizer().bos().expect("BOS") } else { ids[here] };
+            let logits = session.step(id).expect("room");
+            if i >= context / 2 {
+                let z: f64 = logits.iter().map(|v| f64::from(*v).exp()).sum();
+                nll.push(z.ln() - f64::from(logits[ids[here + 1] as usize]));
+            }
+        }
+    }
+    let n = nll.len() as f64;
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / n;
+    let first = mean(&mut nll.iter().copied());
+    let second = mean(&mut nll.iter().map(|v| v * v));
+    (first.exp(), first.exp() * ((second - first * first) / (n - 1.0)).sqrt())
+}
+
+#[test]
+fn a_text_is_cut_and_scored_as_the_perplexity_tool_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("text.txt");
+    // 64 more or fewer ids at the end would be a chunk more or fewer.
+    let text = std::fs::read_to_string(root().join("suites/prompts/lighthouse-log.txt"));
+    std::fs::write(&file, format!("{}\n", text.expect("a text").trim_end())).expect("a text");
+    let name = file.to_str().expect("a plain path");
+    let output =
+        parity(&["ppl", "--model", "tiny-i2s-q6k", "--ctx-size", "64", "--format", "json", name]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let (ppl, error) = perplexity_of(&file, "tiny-i2s-q6k", 64);
+    for side in ["ppl_q", "ppl_base"] {
+        let printed = &line["statistics"][side];
+        let figure = |name: &str| printed[name].as_f64().expect("a figure");
+        assert!((figure("value") / ppl - 1.0).abs() < 1e-9, "{side} {printed}, not {ppl}");
+        assert!((figure("error") / error - 1.0).abs() < 1e-6, "{side} {printed}, not ± {error}");
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub struct ModelFacts {
     pub vocab_size: usize,
     /// Positions that the model was made for.
     pub context_length: usize,
-    /// Id put before a text when special ids are added, if the model asks for one.
+    /// Beginning of text, if the vocabulary has one: not whether the model puts it before a text.
     pub bos: Option<u32>,
     /// Id that ends a text, if the model has one.
     pub eos: Option<u32>,

@@ -74,13 +74,15 @@ pub fn execute(root: &Path, args: &PplArgs, colour: Colour) -> Exit {
             return Exit::Usage;
         }
     };
+    // As the tool reads a file: the newline that ends it is not part of the text.
+    let text = text.strip_suffix('\n').unwrap_or(&text);
     let project = Project { root: root.to_owned(), lock, suites: Vec::new(), trials: Vec::new() };
     let settings = Settings::from_environment(progress());
     let mut runner = Runner::new(Arc::new(project), Engines::default(), settings);
     let question = TextQuestion {
         model: &args.model,
         reference: args.reference.as_deref(),
-        text: &text,
+        text,
         context: args.ctx_size,
         chunks: args.chunks,
         threads: args.threads,

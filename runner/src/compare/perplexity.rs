@@ -207,19 +207,43 @@ mod tests {
         let error = (ex * ex + ey * ey - 2.0 * sums.covariance()).sqrt();
         assert!((got.ln_ratio.error - error).abs() < 1e-7, "{} {error}", got.ln_ratio.error);
         near(got.ratio.value, (mx - my).exp());
+        assert!((got.ratio.error - got.ratio.value * error).abs() < 1e-7, "{:?}", got.ratio);
         near(got.difference.value, mx.exp() - my.exp());
+        let (dx, dy) = (mx.exp() * ex, my.exp() * ey);
+        let between = mx.exp() * my.exp() * sums.covariance();
+        let error = (dx * dx + dy * dy - 2.0 * between).sqrt();
+        assert!((got.difference.error - error).abs() < 1e-6 * error, "{:?}", got.difference);
         let mut sorted = kl.clone();
         sorted.sort_by(f64::total_cmp);
         near(got.kld.mean.value, kl.iter().sum::<f64>() / n);
         near(got.kld.maximum, sorted[ROWS - 1]);
         near(got.kld.minimum, sorted[0]);
         near(got.kld.percentiles[5], (sorted[19] + sorted[20]) / 2.0);
+        // Type 7: place f·(n − 1), and a straight line between the two values around it.
+        let percentile = |sorted: &[f64], share: f64| {
+            let place = share * (n - 1.0);
+            let (below, part) = (place as usize, place.fract());
+            let above = sorted[(below + 1).min(ROWS - 1)];
+            (1.0 - part) * sorted[below] + part * above
+        };
+        let mut sorted_dp = dp.clone();
+        sorted_dp.sort_by(f64::total_cmp);
+        for (share, (kld, dp)) in
+            SHARES.iter().zip(got.kld.percentiles.iter().zip(got.delta_p.percentiles))
+        {
+            near(*kld, percentile(&sorted, *share));
+            near(dp, percentile(&sorted_dp, *share));
+        }
         let k = Sums::of(&kl, &kl);
         near(got.kld.mean.error, Sums::error(k.x, k.xx, n));
         let squares: Vec<f64> = dp.iter().map(|d| d * d).collect();
         let s = Sums::of(&squares, &squares);
         let rms = (s.x / n).sqrt();
-        near(got.delta_p.mean.value, dp.iter().sum::<f64>() / n);
+        let d = Sums::of(&dp, &dp);
+        near(got.delta_p.mean.value, d.x / n);
+        near(got.delta_p.mean.error, Sums::error(d.x, d.xx, n));
+        near(got.delta_p.maximum, sorted_dp[ROWS - 1]);
+        near(got.delta_p.minimum, sorted_dp[0]);
         near(got.rms_delta_p.value, rms);
         near(got.rms_delta_p.error, 0.5 / rms * Sums::error(s.x, s.xx, n));
         assert_eq!((got.same_top.hits, got.same_top.of), (same, ROWS));
@@ -238,6 +262,18 @@ mod tests {
         assert!(got.ln_ratio.error < 1e-8 && (got.correlation - 1.0).abs() < 1e-12);
         assert_eq!((got.same_top_error, got.bit_equal), (0.0, ROWS));
         assert!(got.same_top.interval.low < 0.95, "40 of 40 show no more: {:?}", got.same_top);
+    }
+
+    /// The tool takes the first of equal logits on both sides.
+    #[test]
+    fn of_equal_logits_the_first_is_the_top() {
+        let base = [1.0f32, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 2.0, 2.0];
+        let test = [1.0f32, 0.0, 0.0, 0.0, 2.0, 1.0, 0.0, 1.0, 3.0];
+        let rows = |values| Rows::new("rows", 3, values, 0).unwrap();
+        let measured =
+            compare_rows(&rows(&base), &rows(&test), &Targets::of_text(&[0, 1, 2])).unwrap();
+        let got = perplexity(&measured).unwrap();
+        assert_eq!((got.same_top.hits, got.same_top.of), (2, 3));
     }
 
     #[test]

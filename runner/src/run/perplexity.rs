@@ -92,12 +92,12 @@ impl Runner {
                 ids.len()
             )));
         }
+        let first = first_id(&subject.tokenize("", options)?)?;
         let chunks = (ids.len() / context).min(question.chunks.unwrap_or(usize::MAX)).max(1);
         let mut scored: Vec<RowMetrics> = Vec::new();
         for (index, chunk) in ids.chunks_exact(context).take(chunks).enumerate() {
             let mut chunk = chunk.to_vec();
-            // Every chunk begins as a text does.
-            if let Some(bos) = facts.bos {
+            if let Some(bos) = first {
                 chunk[0] = bos;
             }
             let (theirs, ours) = both(
@@ -116,6 +116,20 @@ impl Runner {
     }
 }
 
+/// The id that every chunk begins with, as a text does: that of an empty one, if the model puts any there.
+fn first_id(empty: &[u32]) -> Result<Option<u32>> {
+    match *empty {
+        [] => Ok(None),
+        [bos] => Ok(Some(bos)),
+        // The tool stops here as well: a text's end would stand within the text.
+        _ => Err(Obstacle::Error(format!(
+            "the model puts {} ids around a text, and chunks of one have no end; perplexity is defined \
+             for models that add BOS or nothing",
+            empty.len()
+        ))),
+    }
+}
+
 /// The second half of a chunk: positions `n/2 … n − 2`, each with the id that follows.
 fn score(
     theirs: &[f32],
@@ -131,4 +145,50 @@ fn score(
         compare_rows(&theirs, &ours, &Targets::of_text(&chunk[first + 1..]))
     };
     compare().map_err(|error| Obstacle::Error(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that give `id` the logit `ln(share/(1 − share))` and all others 0, in a vocabulary of two.
+    fn rows_for(ids: &[u32], share: f64) -> Vec<f32> {
+        let logit = (share / (1.0 - share)).ln() as f32;
+        ids.iter().flat_map(|id| if *id == 0 { [logit, 0.0] } else { [0.0, logit] }).collect()
+    }
+
+    #[test]
+    fn the_second_half_of_a_chunk_is_scored_each_position_with_the_id_that_follows() {
+        for (length, scored) in [(8, 3), (9, 4), (64, 31)] {
+            let chunk: Vec<u32> = (0..length).map(|i| u32::from(i % 3 == 0)).collect();
+            // Position i gives what follows a probability of 0.8, or of 0.4 under the reference; before the
+            // middle, and at the end, it is sure of the other id.
+            let mut next = chunk[1..].to_vec();
+            next.push(0);
+            let (mut ours, mut theirs) = (rows_for(&next, 0.8), rows_for(&next, 0.4));
+            for i in (0..length / 2).chain([length - 1]) {
+                ours[2 * i + 1 - next[i] as usize] = 90.0;
+                theirs[2 * i + 1 - next[i] as usize] = 70.0;
+            }
+            let rows = score(&theirs, &ours, &chunk, 2).expect("finite rows");
+            assert_eq!(rows.len(), scored, "{length} ids");
+            let statistics = perplexity(&rows).expect("statistics");
+            let near =
+                |got: f64, want: f64| assert!((got - want).abs() < 1e-6, "{got}, not {want}");
+            near(statistics.ppl_q.value, 1.0 / 0.8);
+            near(statistics.ppl_base.value, 1.0 / 0.4);
+            near(statistics.kld.mean.value, 0.4 * 0.5f64.ln() + 0.6 * 3f64.ln());
+            near(statistics.delta_p.mean.value, 0.4);
+            assert_eq!((statistics.same_top.hits, statistics.same_top.of), (0, scored));
+        }
+    }
+
+    #[test]
+    fn a_chunk_begins_as_an_empty_text_does() {
+        assert_eq!(first_id(&[]).expect("no id"), None);
+        assert_eq!(first_id(&[7]).expect("BOS"), Some(7));
+        let error = first_id(&[7, 8]).expect_err("BOS and EOS");
+        let Obstacle::Error(why) = error else { panic!("{error:?}") };
+        assert!(why.starts_with("the model puts 2 ids around a text"), "{why}");
+    }
 }
