@@ -1,7 +1,6 @@
 //! Three things that only a build knows.
 //!
-//! `BITNET_COMMIT` is the commit that the programs are built from, and `BITNET_DIRTY` is there where files
-//! that decide what they compute are not those of the commit. Neither outside a git checkout.
+//! `BITNET_COMMIT` and `BITNET_DIRTY` say which commit the programs are built from.
 //!
 //! `BITNET_BUILD_ID` fingerprints the sources of the worker programs, so that a runner refuses a
 //! worker that was built from others: `cargo run --bin parity` does not rebuild them.
@@ -13,7 +12,9 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+#[path = "../engine/build/commit.rs"]
+mod commit;
 
 /// Folders, from this package, whose files decide what a worker computes and how it speaks.
 const SOURCES: [&str; 3] = ["src/backend", "src/bin", "../cpp-bridge"];
@@ -22,7 +23,18 @@ const SOURCES: [&str; 3] = ["src/backend", "src/bin", "../cpp-bridge"];
 const MEASURED: [&str; 5] = [".", "../engine", "../cpp-bridge", "../Cargo.lock", "../Cargo.toml"];
 
 fn main() -> io::Result<()> {
-    commit();
+    for file in [
+        "src",
+        "build.rs",
+        "Cargo.toml",
+        "../Cargo.toml",
+        "../Cargo.lock",
+        "../engine/src",
+        "../engine/build",
+    ] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    commit::tell(&MEASURED);
     let mut files = Vec::new();
     for folder in SOURCES {
         println!("cargo::rerun-if-changed={folder}");
@@ -46,33 +58,6 @@ fn main() -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn commit() {
-    for file in ["src", "build.rs", "Cargo.toml", "../Cargo.toml", "../Cargo.lock", "../engine/src"]
-    {
-        println!("cargo::rerun-if-changed={file}");
-    }
-    let Some(commit) = git(&["rev-parse", "--verify", "HEAD"]) else { return };
-    println!("cargo::rustc-env=BITNET_COMMIT={commit}");
-    // A commit moves one of these.
-    let branch = git(&["symbolic-ref", "-q", "HEAD"]);
-    for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
-        let path = git(&["rev-parse", "--git-path", name]);
-        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
-            println!("cargo::rerun-if-changed={path}");
-        }
-    }
-    let status = [&["status", "--porcelain", "--untracked-files=no", "--"], &MEASURED[..]].concat();
-    if git(&status).is_none_or(|changes| !changes.is_empty()) {
-        println!("cargo::rustc-env=BITNET_DIRTY=1");
-    }
-}
-
-/// What git answers, if it does.
-fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
 /// Source files below `folder`; prose and tests make no difference to a worker.

@@ -141,6 +141,10 @@ fn a_cause_that_was_found_stands_with_its_case() {
         &page,
         &["Where it begins", "layer 0 l_out", "3.00e-1, noise 1.0e-7", "prefill of 4 positions"],
     );
+    let rule =
+        page.match_indices("<div class=\"why\"><p><b>").map(|(at, _)| at).collect::<Vec<_>>();
+    let cause = page.find("Where it begins").expect("it is there");
+    assert!(rule[0] < cause && rule[1] > cause, "the cause comes before all further rules");
     fs::write(project.path("bad.jsonl"), "{}\n").expect("written");
     let ended = project.call(&["report", "r", "--localized", "bad.jsonl"]).with(Exit::Usage);
     says(&ended.err, &["error: bad.jsonl: line 1: missing field `reason`", "nothing was written"]);

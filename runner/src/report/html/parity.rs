@@ -46,6 +46,7 @@ pub fn entry(
         body: html! {
             (why(newest))
             @if let Some(cause) = localized { (cause) }
+            (other_findings(newest))
             @if let Some(raw) = &newest.raw {
                 @if detailed { (paths(newest, raw)) }
             }
@@ -75,11 +76,18 @@ fn why(receipt: &ParityReceipt) -> Markup {
             (&receipt.raw, verdict.findings.iter().find_map(|f| f.position)) {
             (context(raw, position))
         }
-        @for finding in verdict.findings.iter().skip(1).take(OTHERS) { (one_finding(finding)) }
-        @if verdict.findings.len() > OTHERS + 1 {
-            p.faint { "and " (verdict.findings.len() - OTHERS - 1) " more rules not kept" }
-        }
         @if let Some(raw) = &receipt.raw { (ids_that_differ(raw)) }
+    }
+}
+
+/// What else was not kept: behind the cause, which belongs on the first screen.
+fn other_findings(receipt: &ParityReceipt) -> Markup {
+    let findings = &receipt.verdict.findings;
+    html! {
+        @for finding in findings.iter().skip(1).take(OTHERS) { (one_finding(finding)) }
+        @if findings.len() > OTHERS + 1 {
+            p.faint { "and " (findings.len() - OTHERS - 1) " more rules not kept" }
+        }
     }
 }
 
