@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What every pull request must pass, without C++ and without a download of a model. A step, or all of them
 # with the time of each; the workflow's jobs run the steps side by side.
-#   bash scripts/ci_pr.sh [checks|tests|suites|licences|all]
+#   bash scripts/ci_pr.sh [checks|engine|runner|suites|licences|all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_INCREMENTAL=0
@@ -11,9 +11,14 @@ checks() {
     cargo clippy --locked --no-default-features --all-targets -- -D warnings
 }
 
-# Unit tests, and every test of the runner that needs no reference. The suites are a step of their own; the
-# fault list, which takes minutes, is part of .ci/run.
-tests() {
+# Every test of the engine.
+engine() {
+    cargo test --locked --no-default-features -p bitnet-engine
+}
+
+# Unit tests of the runner, and every other test of it that needs no reference. The suites are a step of their
+# own; the fault list, which takes minutes, is part of .ci/run.
+runner() {
     local targets=() path name
     for path in runner/tests/*.rs runner/tests/*/main.rs; do
         name=$(basename "${path%/main.rs}" .rs)
@@ -21,7 +26,6 @@ tests() {
             targets+=(--test "$name")
         fi
     done
-    cargo test --locked --no-default-features -p bitnet-engine
     cargo test --locked --no-default-features -p bitnet-runner --lib "${targets[@]}"
 }
 
@@ -53,7 +57,7 @@ licences() {
 
 all() {
     local step start
-    for step in checks tests suites licences; do
+    for step in checks engine runner suites licences; do
         start=$SECONDS
         printf '\n== %s\n' "$step"
         # A shell of its own, so that `set -e` holds in it.
@@ -63,9 +67,9 @@ all() {
 }
 
 case ${1:-all} in
-checks | tests | suites | licences | all) "${1:-all}" ;;
+checks | engine | runner | suites | licences | all) "${1:-all}" ;;
 *)
-    echo "error: no step '$1'; steps: checks, tests, suites, licences, all" >&2
+    echo "error: no step '$1'; steps: checks, engine, runner, suites, licences, all" >&2
     exit 2
     ;;
 esac
