@@ -76,10 +76,11 @@ fn pair<'a>(file: &'a GgufFile, matrix: &str, norm: &str) -> Option<(&'a [u8], u
 /// Columns times the squared correlation of a column's zeros with its norm's weight.
 fn fit(codes: &[u8], columns: usize, norm: &[f32], layout: FileLayout) -> f64 {
     let codes = i2_s::to_x86(codes, columns, layout);
-    let mut zeros = vec![0u32; columns];
+    let (mut zeros, mut row_codes) = (vec![0u32; columns], vec![0; columns]);
     for row in codes.chunks_exact(columns / 4) {
-        for (column, zeros) in zeros.iter_mut().enumerate() {
-            *zeros += u32::from(i2_s::code(row, column) == 1);
+        i2_s::unpack_codes(row, &mut row_codes);
+        for (zeros, code) in zeros.iter_mut().zip(&row_codes) {
+            *zeros += u32::from(*code == 1);
         }
     }
     let n = columns as f64;
