@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn block_types_agree_to_the_bit(seed in any::<u64>(), blocks in 1usize..12, tokens in 1usize..10) {
+    fn block_types_agree_to_the_bit(seed in any::<u64>(), blocks in 1usize..12, tokens in 1usize..20) {
         let (scalar, others) = tables();
         for block_type in BlockType::ALL {
             let columns = blocks * block_type.block();
