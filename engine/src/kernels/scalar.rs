@@ -4,7 +4,6 @@
 //! contraction, so that a comparison with that reference measures faults and not rounding. Sums run
 //! in 32 (or 8) lanes because that is where the reference's vector registers put them; a lane is
 //! fused where the reference calls an FMA intrinsic, and only there.
-
 //!
 //! Every kernel is inlined into its table's entry, because `tables` compiles the same functions more than once.
 
