@@ -1,6 +1,5 @@
 //! Memory whose size a file or a caller decides: a refusal in place of an abort. It holds nothing.
 
-use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable};
@@ -21,53 +20,61 @@ pub(crate) fn zeros<T: Zeroable>(count: usize) -> Result<Vec<T>, OutOfMemory> {
     bytemuck::allocation::try_zeroed_vec(count).map_err(|()| refused::<T>(count))
 }
 
-/// Values that begin on a page, and so on a cache line: a 512-bit register of them touches one line.
+/// Values that begin on a cache line, so that a 512-bit register of them touches one line.
 #[derive(Debug)]
 pub(crate) struct Aligned<T> {
-    /// None where there is no value: nothing cannot be mapped.
-    pages: Option<MmapMut>,
+    room: Room<T>,
     count: usize,
-    values: PhantomData<T>,
 }
 
-/// `count` zeros on pages of their own, huge ones where the system has them: a table of small pages does not
-/// cover the cache of a long context.
+#[derive(Debug)]
+enum Room<T> {
+    /// A part of the heap; so many values of it lie in front of the line.
+    Heap(Vec<T>, usize),
+    /// Pages of their own.
+    Pages(MmapMut),
+}
+
+/// `count` zeros on cache lines of their own. Where they fill huge pages they lie on such, if the system has
+/// them: a table of small pages does not cover the cache of a long context.
 ///
 /// # Errors
 /// If the system refuses.
 pub(crate) fn aligned_zeros<T: Pod>(count: usize) -> Result<Aligned<T>, OutOfMemory> {
-    let bytes = count.checked_mul(size_of::<T>()).ok_or_else(|| refused::<T>(count))?;
-    let pages = match bytes {
-        0 => None,
-        _ => Some(MmapMut::map_anon(bytes).map_err(|_| refused::<T>(count))?),
-    };
-    #[cfg(target_os = "linux")]
-    if let Some(pages) = pages.as_ref().filter(|_| bytes >= HUGE_PAGE) {
+    let bytes = count.saturating_mul(size_of::<T>());
+    let room = if bytes < HUGE_PAGE {
+        let values = zeros::<T>(count + CACHE_LINE / size_of::<T>())?;
+        let skipped = values.as_ptr().align_offset(CACHE_LINE).min(values.len() - count);
+        Room::Heap(values, skipped)
+    } else {
+        let pages = MmapMut::map_anon(bytes).map_err(|_| refused::<T>(count))?;
+        #[cfg(target_os = "linux")]
         // Without huge pages all is as correct, and slower.
         let _ = pages.advise(memmap2::Advice::HugePage);
-    }
-    Ok(Aligned { pages, count, values: PhantomData })
+        Room::Pages(pages)
+    };
+    Ok(Aligned { room, count })
 }
 
-#[cfg(target_os = "linux")]
+const CACHE_LINE: usize = 64;
 const HUGE_PAGE: usize = 2 << 20;
 
 impl<T: Pod> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        match &self.pages {
-            Some(pages) => &bytemuck::cast_slice(pages)[..self.count],
-            None => &[],
+        match &self.room {
+            Room::Heap(values, skipped) => &values[*skipped..][..self.count],
+            Room::Pages(pages) => &bytemuck::cast_slice(pages)[..self.count],
         }
     }
 }
 
 impl<T: Pod> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        match &mut self.pages {
-            Some(pages) => &mut bytemuck::cast_slice_mut(pages)[..self.count],
-            None => &mut [],
+        match &mut self.room {
+            Room::Heap(values, skipped) => &mut values[*skipped..][..self.count],
+            Room::Pages(pages) => &mut bytemuck::cast_slice_mut(pages)[..self.count],
         }
     }
 }
@@ -93,15 +100,17 @@ mod tests {
 
     #[test]
     fn aligned_values_begin_on_a_line() {
-        for count in [0, 1, 16, 1000] {
+        for count in [0, 1, 16, 1000, HUGE_PAGE / 4, HUGE_PAGE] {
             let mut values = aligned_zeros::<f32>(count).expect("room");
             assert_eq!(*values, vec![0.0; count]);
-            assert!(count == 0 || values.as_ptr().addr().is_multiple_of(64));
+            assert!(values.as_ptr().addr().is_multiple_of(64));
             values.fill(1.0);
             assert_eq!(*values, vec![1.0; count]);
         }
-        let most = usize::MAX / 4;
-        assert_eq!(aligned_zeros::<f32>(most).err().map(|e| e.bytes), Some(4 * most));
+        for count in [usize::MAX, usize::MAX / 4] {
+            let error = OutOfMemory { bytes: count.saturating_mul(4) };
+            assert_eq!(aligned_zeros::<f32>(count).err(), Some(error));
+        }
     }
 
     #[test]
