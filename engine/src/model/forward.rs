@@ -259,50 +259,58 @@ impl Forward<'_> {
         let (softmax, narrow, dots_f16) =
             (dispatch.softmax(), dispatch.narrow_to_f16(), dispatch.dots_f16());
         let out = &mut work.attended[..tokens.len() * heads * length];
-        let together =
-            heads_together(group, config.head_count_kv, tokens.len(), self.pool.threads());
-        let tile = (TILE_TOKENS, together * length);
+        // A prompt is cut by tokens and KV heads. One token's heads are dealt out in a row, so that hardly
+        // any keys and values are read by two threads.
+        let wide = if tokens.len() == 1 { heads.div_ceil(self.pool.threads()) } else { group };
+        let tile = (TILE_TOKENS, wide * length);
         self.pool.for_each_tile(out, heads * length, tile, scratch, |scratch, row, mut share| {
-            let (count, head) = (share.row_count(), share.columns().start / length);
-            let (token, kv_head) = (tokens.start + row, head / group);
+            let (count, token) = (share.row_count(), tokens.start + row);
             let padded = KvCache::padded(first + token + count);
-            let (queries, values) = (count * together, &mut scratch.values[..padded]);
-            for (t, x) in
-                scratch.queries.chunks_exact_mut(together * length).take(count).enumerate()
-            {
-                x.copy_from_slice(&q[((token + t) * heads + head) * length..][..together * length]);
-            }
-            let x = &scratch.queries[..queries * length];
-            let scores = &mut scratch.scores[..queries * padded];
-            let weights = &mut scratch.weights[..queries * padded];
-            let attended = &mut scratch.attended[..queries * length];
-            let (stored, rounded) =
-                (cache.keys(layer, kv_head, padded), &mut scratch.rounded_queries);
-            keys.multiply(stored, length, x, rounded, scores);
-            for (i, scores) in scores.chunks_exact_mut(padded).enumerate() {
-                let positions = first + token + i / together + 1;
-                let (seen, unseen) = scores.split_at_mut(KvCache::padded(positions));
-                seen[positions..].fill(f32::NEG_INFINITY);
-                softmax(seen, scale);
-                unseen.fill(0.0);
-            }
-            // The reference multiplies f16 values with f16 weights.
-            narrow(scores, weights);
-            let (rows, stride) = cache.value_rows(layer, kv_head);
-            if finite {
-                dots_f16(rows, stride, padded, weights, attended);
-            } else {
-                for (i, o) in attended.iter_mut().enumerate() {
-                    let (query, row) = (i / length, i % length);
-                    let positions = first + token + query / together + 1;
-                    values.fill(f16::ZERO);
-                    values[..positions].copy_from_slice(&rows[row * stride..][..positions]);
-                    let weights = &weights[query * padded..][..padded];
-                    dots_f16(values, padded, padded, weights, std::slice::from_mut(o));
+            let range = share.columns().start / length..share.columns().end / length;
+            let mut head = range.start;
+            while head < range.end {
+                let kv_head = head / group;
+                let together = range.end.min((kv_head + 1) * group) - head;
+                let (queries, values) = (count * together, &mut scratch.values[..padded]);
+                let rows = scratch.queries.chunks_exact_mut(together * length);
+                for (t, x) in rows.take(count).enumerate() {
+                    let from = ((token + t) * heads + head) * length;
+                    x.copy_from_slice(&q[from..][..together * length]);
                 }
-            }
-            for (t, attended) in attended.chunks_exact(together * length).enumerate() {
-                share.row(t).copy_from_slice(attended);
+                let x = &scratch.queries[..queries * length];
+                let scores = &mut scratch.scores[..queries * padded];
+                let weights = &mut scratch.weights[..queries * padded];
+                let attended = &mut scratch.attended[..queries * length];
+                let (stored, rounded) =
+                    (cache.keys(layer, kv_head, padded), &mut scratch.rounded_queries);
+                keys.multiply(stored, length, x, rounded, scores);
+                for (i, scores) in scores.chunks_exact_mut(padded).enumerate() {
+                    let positions = first + token + i / together + 1;
+                    let (seen, unseen) = scores.split_at_mut(KvCache::padded(positions));
+                    seen[positions..].fill(f32::NEG_INFINITY);
+                    softmax(seen, scale);
+                    unseen.fill(0.0);
+                }
+                // The reference multiplies f16 values with f16 weights.
+                narrow(scores, weights);
+                let (rows, stride) = cache.value_rows(layer, kv_head);
+                if finite {
+                    dots_f16(rows, stride, padded, weights, attended);
+                } else {
+                    for (i, o) in attended.iter_mut().enumerate() {
+                        let (query, row) = (i / length, i % length);
+                        let positions = first + token + query / together + 1;
+                        values.fill(f16::ZERO);
+                        values[..positions].copy_from_slice(&rows[row * stride..][..positions]);
+                        let weights = &weights[query * padded..][..padded];
+                        dots_f16(values, padded, padded, weights, std::slice::from_mut(o));
+                    }
+                }
+                for (t, attended) in attended.chunks_exact(together * length).enumerate() {
+                    let place = (head - range.start) * length;
+                    share.row(t)[place..][..together * length].copy_from_slice(attended);
+                }
+                head += together;
             }
         });
     }
@@ -406,15 +414,6 @@ impl Forward<'_> {
             tap.tensor(Tensor { name, layer, occurrence, columns, values: values(self.work) });
         }
     }
-}
-
-/// How many of the `group` heads of a KV head one thread computes together: all, unless the KV heads of a
-/// single token would leave threads without work.
-fn heads_together(group: usize, kv_heads: usize, tokens: usize, threads: usize) -> usize {
-    let even =
-        |parts: &usize| group.is_multiple_of(*parts) && (kv_heads * parts).is_multiple_of(threads);
-    let parts = if tokens == 1 { (1..=group).find(even).unwrap_or(1) } else { 1 };
-    group / parts
 }
 
 /// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`.
