@@ -1,5 +1,6 @@
 //! Memory whose size a file or a caller decides: a refusal in place of an abort. It holds nothing.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable};
@@ -47,13 +48,21 @@ pub(crate) fn aligned_zeros<T: Pod>(count: usize) -> Result<Aligned<T>, OutOfMem
         let skipped = values.as_ptr().align_offset(CACHE_LINE).min(values.len() - count);
         Room::Heap(values, skipped)
     } else {
-        let pages = MmapMut::map_anon(bytes).map_err(|_| refused::<T>(count))?;
-        #[cfg(target_os = "linux")]
-        // Without huge pages all is as correct, and slower.
-        let _ = pages.advise(memmap2::Advice::HugePage);
-        Room::Pages(pages)
+        Room::Pages(huge_pages(bytes).map_err(|_| refused::<T>(count))?)
     };
     Ok(Aligned { room, count })
+}
+
+/// So many zero bytes, at least one, on pages of their own: huge ones where the system has them. Without them all is
+/// as correct, and slower.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn huge_pages(bytes: usize) -> io::Result<MmapMut> {
+    let pages = MmapMut::map_anon(bytes)?;
+    #[cfg(target_os = "linux")]
+    let _ = pages.advise(memmap2::Advice::HugePage);
+    Ok(pages)
 }
 
 const CACHE_LINE: usize = 64;

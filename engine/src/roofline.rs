@@ -8,6 +8,7 @@ use std::time::Instant;
 use memmap2::MmapMut;
 
 use crate::kernels::probe::{self, Streams, Walk};
+use crate::memory::huge_pages;
 use crate::threads::ThreadPool;
 
 /// Bytes that are read where nothing is known of the caches: more than any has.
@@ -63,10 +64,8 @@ impl MemoryProbe {
     pub fn new() -> Result<Self, RooflineError> {
         let bytes = last_level_cache().map_or(0, |cache| cache * CACHES).max(LEAST_BUFFER);
         let refused = |why| RooflineError::Memory { bytes, why };
-        let mut buffer = MmapMut::map_anon(bytes).map_err(refused)?;
-        #[cfg(target_os = "linux")]
         // Without huge pages the figure is that of small ones, which is what a model gets as well.
-        let _ = buffer.advise(memmap2::Advice::HugePage);
+        let mut buffer = huge_pages(bytes).map_err(refused)?;
         buffer.fill(FILL);
         Ok(Self { buffer })
     }

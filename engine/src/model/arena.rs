@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use memmap2::MmapMut;
 
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, huge_pages};
 
 /// Parts begin at multiples of this: a cache line, and the widest register.
 pub(crate) const ALIGNMENT: usize = 64;
@@ -34,13 +34,8 @@ impl Arena {
     pub(crate) fn new(bytes: usize) -> Result<Self, OutOfMemory> {
         let block = match bytes {
             0 => None,
-            _ => Some(MmapMut::map_anon(bytes).map_err(|_| OutOfMemory { bytes })?),
+            _ => Some(huge_pages(bytes).map_err(|_| OutOfMemory { bytes })?),
         };
-        #[cfg(target_os = "linux")]
-        if let Some(block) = &block {
-            // Without huge pages all is as correct, and slower.
-            let _ = block.advise(memmap2::Advice::HugePage);
-        }
         Ok(Self { block, used: 0, finished: Arc::default() })
     }
 
