@@ -65,7 +65,7 @@ pub(crate) fn huge_pages(bytes: usize) -> io::Result<MmapMut> {
     Ok(pages)
 }
 
-const CACHE_LINE: usize = 64;
+pub(crate) const CACHE_LINE: usize = 64;
 const HUGE_PAGE: usize = 2 << 20;
 
 impl<T: Pod> Deref for Aligned<T> {

@@ -9,15 +9,25 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
+
+pub use parts::{Chunks, ColumnShare, ColumnShares, Columns, Parts, Tiles, long_steps};
+
+use crate::kernels::prefetch;
+use crate::memory::CACHE_LINE;
+
+mod parts;
 
 /// Turns of the waiting loop before a worker parks. A turn's time is the processor's affair: all of
 /// them were measured once as 231 µs.
 const SPINS: u32 = 20_000;
+/// Bytes that a waiting thread asks for: a part of a second-level cache.
+const AHEAD: usize = 512 << 10;
+/// Cache lines that it asks for between two looks at what it waits for.
+const LINES_A_TURN: usize = 4;
 
 /// A value alone on its cache lines, so that waiting on it disturbs no neighbour.
 #[repr(align(128))]
@@ -38,6 +48,8 @@ struct Shared {
     /// Turns of a waiting loop; none where there are more threads than processors, because a
     /// spinning thread would then keep the one it waits for from running.
     spins: u32,
+    /// What each thread reads next.
+    ahead: Vec<Padded<Ahead>>,
 }
 
 /// The current job. `run` writes it while `running` is 0 and before it raises `generation`; workers
@@ -61,6 +73,8 @@ struct Worker {
 pub struct ThreadPool {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
+    /// What the calling thread has asked for.
+    fetched: Fetched,
 }
 
 impl ThreadPool {
@@ -78,8 +92,9 @@ impl ThreadPool {
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
             spins: if threads.get() <= processors { SPINS } else { 0 },
+            ahead: (0..threads.get()).map(|_| Padded(Ahead::default())).collect(),
         });
-        let mut pool = Self { shared, workers: Vec::new() };
+        let mut pool = Self { shared, workers: Vec::new(), fetched: Fetched::NOTHING };
         for index in 1..threads.get() {
             let (shared, parked) = (Arc::clone(&pool.shared), Arc::new(AtomicBool::new(false)));
             let flag = Arc::clone(&parked);
@@ -129,7 +144,7 @@ impl ThreadPool {
         while shared.running.0.load(Ordering::SeqCst) != 0 {
             if spins < shared.spins {
                 spins += 1;
-                std::hint::spin_loop();
+                self.fetched.turn(&shared.ahead[0].0);
             } else {
                 // More threads than free cores: let a worker have this one.
                 std::thread::yield_now();
@@ -145,154 +160,96 @@ impl ThreadPool {
         }
     }
 
-    /// Calls `task(index, row)` for every row of `row_length` values in `rows`. Thread t takes rows t,
-    /// t + threads, ….
+    /// Calls `task(thread, index, part)` for every part. Each thread takes the next part that nobody has; a single
+    /// part is the caller's, because waking the others costs more than they could help.
     ///
     /// # Panics
-    /// If `rows` is not whole rows.
-    pub fn for_each_row_alone<T: Send>(
-        &mut self,
-        rows: &mut [T],
-        row_length: usize,
-        task: impl Fn(usize, &mut [T]) + Sync,
-    ) {
-        let threads = self.threads();
-        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
-        let count = rows.len() / row_length;
+    /// With the panic of a task, as [`ThreadPool::run`].
+    pub fn for_each<P: Parts>(&mut self, parts: P, task: impl Fn(usize, usize, P::Part) + Sync) {
+        let count = parts.count();
+        if count == 0 {
+            return;
+        }
         if count == 1 {
-            // Waking the others costs more than they could help.
-            return task(0, rows);
+            // SAFETY: the only index, once.
+            return task(0, 0, unsafe { parts.part(0) });
         }
-        let rows = Shareable(rows.as_mut_ptr());
+        let next = Padded(AtomicUsize::new(0));
         self.run(&|thread| {
-            for index in (thread..count).step_by(threads) {
-                // SAFETY: rows are disjoint, each index belongs to one thread, and index < count.
-                let row = unsafe {
-                    std::slice::from_raw_parts_mut(rows.get().add(index * row_length), row_length)
-                };
-                task(index, row);
+            loop {
+                let index = next.0.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    break;
+                }
+                // SAFETY: the index is below the count, and the counter gives it out once.
+                task(thread, index, unsafe { parts.part(index) });
             }
         });
     }
 
-    /// Cuts `rows` (rows of `row_length` values) into tiles of up to `tile_rows` rows and `tile_columns`
-    /// columns and calls `task(scratch, first_row, tile)` for each; [`ColumnShare::columns`] are those of the
-    /// whole rows. Thread t takes tiles t, t + threads, …, and `scratch[t]` is its own.
+    /// The same with something of its own for every thread: `task(scratch, index, part)`.
     ///
     /// # Panics
-    /// If `scratch` has fewer values than the pool has threads, `rows` is not whole rows, or a tile is empty.
-    pub fn for_each_tile<T: Send, S: Send>(
+    /// If `scratch` has fewer values than the pool has threads, and as [`ThreadPool::run`].
+    pub fn for_each_with<S: Send, P: Parts>(
         &mut self,
-        rows: &mut [T],
-        row_length: usize,
-        (tile_rows, tile_columns): (usize, usize),
         scratch: &mut [S],
-        task: impl Fn(&mut S, usize, ColumnShare<'_, T>) + Sync,
+        parts: P,
+        task: impl Fn(&mut S, usize, P::Part) + Sync,
     ) {
-        let threads = self.threads();
-        assert!(scratch.len() >= threads, "one scratch value for each thread");
-        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
-        assert!(tile_rows > 0 && tile_columns > 0, "tiles of something");
-        let count = rows.len() / row_length;
-        let across = row_length.div_ceil(tile_columns);
-        let tiles = count.div_ceil(tile_rows) * across;
-        let (rows, scratch) = (Shareable(rows.as_mut_ptr()), Shareable(scratch.as_mut_ptr()));
-        self.run(&|thread| {
-            // SAFETY: `thread` is below `threads` ≤ scratch.len() and no other call of this job
-            // has the same one.
-            let own = unsafe { &mut *scratch.get().add(thread) };
-            for tile in (thread..tiles).step_by(threads) {
-                let (row, column) = (tile / across * tile_rows, tile % across * tile_columns);
-                let share = ColumnShare {
-                    // SAFETY: row < count; tiles do not overlap and each belongs to one thread.
-                    first: unsafe { rows.get().add(row * row_length) },
-                    row_length,
-                    rows: tile_rows.min(count - row),
-                    columns: column..row_length.min(column + tile_columns),
-                    slice: std::marker::PhantomData,
-                };
-                task(own, row, share);
-            }
+        assert!(scratch.len() >= self.threads(), "one scratch value for each thread");
+        let own = Chunks::new(scratch, 1);
+        self.for_each(parts, |thread, index, part| {
+            // SAFETY: a thread's number is below the threads and is one thread's alone, and its task has ended
+            // before it has the next.
+            let scratch = unsafe { own.part(thread) };
+            task(&mut scratch[0], index, part);
         });
     }
 
-    /// Splits the columns of `rows` (rows of `row_length` values) over the threads, in multiples of
-    /// `step`, and calls `task` with each thread's share.
-    ///
-    /// # Panics
-    /// If `rows` is not whole rows or `step` is 0.
-    pub fn for_each_column_share<T: Send>(
-        &mut self,
-        rows: &mut [T],
-        row_length: usize,
-        step: usize,
-        task: impl Fn(ColumnShare<'_, T>) + Sync,
-    ) {
-        assert!(row_length > 0 && rows.len().is_multiple_of(row_length), "whole rows");
-        let threads = self.threads();
-        let steps = row_length.div_ceil(step);
-        let count = rows.len() / row_length;
-        let pointer = Shareable(rows.as_mut_ptr());
-        self.run(&|thread| {
-            let bound = |t: usize| (steps * t / threads * step).min(row_length);
-            let columns = bound(thread)..bound(thread + 1);
-            if !columns.is_empty() {
-                task(ColumnShare {
-                    first: pointer.get(),
-                    row_length,
-                    rows: count,
-                    columns,
-                    slice: std::marker::PhantomData,
-                });
-            }
-        });
-    }
-}
-
-/// One thread's columns of a matrix that several threads fill.
-pub struct ColumnShare<'a, T> {
-    first: *mut T,
-    row_length: usize,
-    rows: usize,
-    columns: Range<usize>,
-    slice: std::marker::PhantomData<&'a mut [T]>,
-}
-
-impl<T> ColumnShare<'_, T> {
-    /// How many rows there are.
-    pub fn row_count(&self) -> usize {
-        self.rows
-    }
-
-    /// The columns.
-    pub fn columns(&self) -> Range<usize> {
-        self.columns.clone()
-    }
-
-    /// These columns of one row.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    pub fn row(&mut self, index: usize) -> &mut [T] {
-        assert!(index < self.rows, "row {index} of {}", self.rows);
-        // SAFETY: the row exists, the columns lie inside it, shares of one job do not overlap, and
-        // `&mut self` keeps this share's slices apart in time.
-        unsafe {
-            let start = self.first.add(index * self.row_length + self.columns.start);
-            std::slice::from_raw_parts_mut(start, self.columns.len())
+    /// Says what each thread reads in the next job but one, or whenever it reads weights again: a thread that has
+    /// to wait asks for it meanwhile, up to [`AHEAD`] bytes.
+    pub fn expect<'a>(&mut self, bytes_of: impl Fn(usize) -> &'a [u8]) {
+        for (thread, ahead) in self.shared.ahead.iter().enumerate() {
+            let bytes = bytes_of(thread);
+            ahead.0.bytes.store(bytes.len().min(AHEAD), Ordering::Relaxed);
+            ahead.0.start.store(bytes.as_ptr().cast_mut(), Ordering::Relaxed);
         }
     }
 }
 
-/// A pointer into a slice whose parts are given to threads without overlap.
-struct Shareable<T>(*mut T);
+/// What a thread asks for while it waits. Start and length may be seen apart: at worst the wrong lines are
+/// fetched.
+#[derive(Debug, Default)]
+struct Ahead {
+    start: AtomicPtr<u8>,
+    bytes: AtomicUsize,
+}
 
-// SAFETY: the methods above give every element to one thread only, and `T: Send` is required there.
-unsafe impl<T: Send> Sync for Shareable<T> {}
+/// How much of it a thread has asked for.
+#[derive(Debug)]
+struct Fetched {
+    start: *const u8,
+    bytes: usize,
+}
 
-impl<T> Shareable<T> {
-    fn get(&self) -> *mut T {
-        self.0
+impl Fetched {
+    const NOTHING: Self = Self { start: std::ptr::null(), bytes: 0 };
+
+    /// One turn of a waiting loop: asks for the next lines, or does nothing for a moment.
+    fn turn(&mut self, ahead: &Ahead) {
+        let start = ahead.start.load(Ordering::Relaxed).cast_const();
+        if start != self.start {
+            *self = Self { start, bytes: 0 };
+        }
+        if self.bytes < ahead.bytes.load(Ordering::Relaxed) {
+            for line in 0..LINES_A_TURN {
+                prefetch(start.wrapping_add(self.bytes + line * CACHE_LINE));
+            }
+            self.bytes += LINES_A_TURN * CACHE_LINE;
+        } else {
+            std::hint::spin_loop();
+        }
     }
 }
 
@@ -302,13 +259,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn work(shared: &Shared, parked: &AtomicBool, index: usize) {
-    let mut seen = 0;
+    let (mut seen, mut fetched) = (0, Fetched::NOTHING);
     loop {
         let mut spins = 0;
         while shared.generation.0.load(Ordering::SeqCst) == seen {
             if spins < shared.spins {
                 spins += 1;
-                std::hint::spin_loop();
+                fetched.turn(&shared.ahead[index].0);
                 continue;
             }
             // Announce first, then look again: `run` bumps the generation before it looks here, so
@@ -360,34 +317,75 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_filled_once_by_any_number_of_threads() {
+    fn every_part_is_taken_once_by_any_number_of_threads() {
         for threads in [1, 2, 3, 5] {
             let mut pool = pool(threads);
-            let mut rows = vec![0; 7 * 4];
+            let (mut rows, mut marks) = (vec![0; 7 * 4], vec![0u8; 7]);
             let mut calls = vec![0; threads];
-            pool.for_each_tile(&mut rows, 4, (1, 4), &mut calls, |calls, index, mut tile| {
+            let parts = (Chunks::new(&mut rows, 4), Chunks::new(&mut marks, 1));
+            pool.for_each_with(&mut calls, parts, |calls, index, (row, mark)| {
                 *calls += 1;
-                tile.row(0).fill(index + 1);
+                row.iter_mut().for_each(|value| *value += index + 1);
+                mark[0] += 1;
             });
             let truth: Vec<usize> = (1..=7).flat_map(|i| [i; 4]).collect();
             assert_eq!(rows, truth, "{threads} threads");
+            assert_eq!(marks, [1; 7]);
             assert_eq!(calls.iter().sum::<usize>(), 7);
         }
     }
 
     #[test]
-    fn column_shares_cover_every_column_once() {
-        for threads in [1, 2, 4] {
-            let mut pool = pool(threads);
-            let mut rows = vec![0; 3 * 37];
-            pool.for_each_column_share(&mut rows, 37, 16, |mut share| {
-                assert!(share.columns().start.is_multiple_of(16));
-                for r in 0..3 {
-                    share.row(r).iter_mut().for_each(|v| *v += r + 1);
+    fn tiles_cover_a_matrix_and_know_their_place() {
+        let mut pool = pool(2);
+        let mut matrix = vec![0; 5 * 7];
+        pool.for_each(Tiles::new(&mut matrix, 7, (2, 3)), |_, _, (first, mut tile)| {
+            let columns = tile.columns();
+            for r in 0..tile.row_count() {
+                for (value, c) in tile.row(r).iter_mut().zip(columns.clone()) {
+                    *value += (first + r) * 7 + c;
                 }
+            }
+        });
+        assert_eq!(matrix, (0..35).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn columns_of_neighbours_are_covered_once_however_they_are_cut() {
+        for (threads, short) in [(1, 1), (2, 1), (2, 3), (4, 2)] {
+            for streamed in [false, true] {
+                let mut pool = pool(threads);
+                let (mut wide, mut narrow) = (vec![0; 3 * 101], vec![0; 3 * 37]);
+                let columns = Columns::new([(&mut wide[..], 101), (&mut narrow[..], 37)], 16);
+                let columns = if streamed { columns.streamed(threads, short) } else { columns };
+                pool.for_each(columns, |_, _, mut shares| {
+                    for which in 0..2 {
+                        let Some(mut share) = shares.take(which) else { continue };
+                        assert!(share.columns().start.is_multiple_of(16));
+                        for r in 0..3 {
+                            share.row(r).iter_mut().for_each(|v| *v += r + 1);
+                        }
+                    }
+                });
+                for (matrix, columns) in [(wide, 101), (narrow, 37)] {
+                    let truth: Vec<usize> = (1..=3).flat_map(|i| vec![i; columns]).collect();
+                    assert_eq!(matrix, truth, "{threads} threads, {short}, {streamed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_expected_changes_no_result() {
+        let mut pool = pool(3);
+        let bytes = vec![0; 100_000];
+        for _ in 0..100 {
+            pool.expect(|thread| &bytes[thread * 1000..]);
+            let hits = AtomicUsize::new(0);
+            pool.run(&|_| {
+                hits.fetch_add(1, Ordering::SeqCst);
             });
-            let truth: Vec<usize> = (1..=3).flat_map(|i| [i; 37]).collect();
-            assert_eq!(rows, truth, "{threads} threads");
+            assert_eq!(hits.load(Ordering::SeqCst), 3);
         }
     }
 

@@ -15,10 +15,12 @@ mod dispatch;
 mod macros;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod prefetch;
 pub(crate) mod probe;
 mod scalar;
 mod table;
 
 pub(crate) use dispatch::Dispatch;
 pub use dispatch::{Dispatched, kernel_names};
+pub(crate) use prefetch::prefetch;
 pub use table::{BlockDots, DotsQ8K, DotsQ80, Isa, Kernels};

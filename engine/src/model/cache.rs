@@ -14,6 +14,7 @@ use super::config::Config;
 use crate::kernels::Kernels;
 use crate::memory::{Aligned, OutOfMemory, aligned_zeros, zeros};
 use crate::quant::activation::{Q8_0_BLOCK, Q80Block};
+use crate::threads::{Chunks, ColumnShare, Parts};
 
 /// Positions are allocated in steps of this, the lanes of a dot product.
 const STEP: usize = 32;
@@ -74,6 +75,104 @@ enum StoredKeys {
     F16(Aligned<f16>),
     Q8_0 { blocks: Vec<Q80Block>, quantize: fn(&[f32], &mut [Q80Block]) },
 }
+
+/// A layer's keys and values; a part is those of one KV head.
+pub(super) struct LayerRoom<'a> {
+    keys: KeyRoom<Chunks<'a, f32>, Chunks<'a, f16>, Chunks<'a, Q80Block>>,
+    values: Chunks<'a, f16>,
+    head_length: usize,
+    capacity: usize,
+}
+
+/// Keys of one of the types.
+enum KeyRoom<F32, F16, Blocks> {
+    F32(F32),
+    F16(F16),
+    Q8_0(Blocks, fn(&[f32], &mut [Q80Block])),
+}
+
+impl<'a> Parts for LayerRoom<'a> {
+    type Part = HeadRoom<'a>;
+
+    fn count(&self) -> usize {
+        self.values.count()
+    }
+
+    unsafe fn part(&self, index: usize) -> HeadRoom<'a> {
+        // SAFETY: both have one part a head, and what is asked of these is asked of those.
+        unsafe {
+            HeadRoom {
+                keys: match &self.keys {
+                    KeyRoom::F32(keys) => KeyRoom::F32(keys.part(index)),
+                    KeyRoom::F16(keys) => KeyRoom::F16(keys.part(index)),
+                    KeyRoom::Q8_0(blocks, quantize) => KeyRoom::Q8_0(blocks.part(index), *quantize),
+                },
+                values: self.values.part(index),
+                head_length: self.head_length,
+                capacity: self.capacity,
+            }
+        }
+    }
+}
+
+/// The keys and values of one KV head in one layer.
+pub(super) struct HeadRoom<'a> {
+    keys: KeyRoom<&'a mut [f32], &'a mut [f16], &'a mut [Q80Block]>,
+    values: &'a mut [f16],
+    head_length: usize,
+    capacity: usize,
+}
+
+impl HeadRoom<'_> {
+    /// Stores the key of a position.
+    pub(super) fn store_key(&mut self, position: usize, key: &[f32]) {
+        let (row, length) = (position * self.head_length, self.head_length);
+        match &mut self.keys {
+            KeyRoom::F32(keys) => keys[row..][..length].copy_from_slice(key),
+            KeyRoom::F16(keys) => keys[row..][..length].convert_from_f32_slice(key),
+            KeyRoom::Q8_0(blocks, quantize) => {
+                quantize(key, &mut blocks[row / Q8_0_BLOCK..][..length / Q8_0_BLOCK]);
+            }
+        }
+    }
+
+    /// Stores the values of the rows of `values`, a position each, from `first` on. Positions come in order; the
+    /// first of a step clears what an earlier sequence left in the values of the step, because attention
+    /// multiplies them by 0 and that must give 0. Says whether every value is still a finite number in f16.
+    pub(super) fn store_values(&mut self, first: usize, values: &mut ColumnShare<'_, f32>) -> bool {
+        let (mut finite, end) = (true, first + values.row_count());
+        let mut position = first;
+        while position < end {
+            // What lies in one step is one cache line of each row.
+            let step = position / STEP * STEP;
+            let stop = end.min(step + STEP);
+            let mut columns = [[0f32; STEP]; VALUES_TOGETHER];
+            for part in (0..self.head_length).step_by(VALUES_TOGETHER) {
+                let count = VALUES_TOGETHER.min(self.head_length - part);
+                for p in position..stop {
+                    let row = &values.row(p - first)[part..part + count];
+                    for (column, value) in columns.iter_mut().zip(row) {
+                        column[p - step] = *value;
+                    }
+                }
+                for (i, column) in columns[..count].iter().enumerate() {
+                    let row = &mut self.values[(part + i) * self.capacity + step..][..STEP];
+                    if position == step {
+                        row.fill(f16::ZERO);
+                    }
+                    let stored = &mut row[position - step..stop - step];
+                    stored.convert_from_f32_slice(&column[position - step..stop - step]);
+                    finite &= stored.iter().all(|value| value.is_finite());
+                }
+            }
+            position = stop;
+        }
+        finite
+    }
+}
+
+/// Values of a head whose positions are turned into rows together: a cache line of each position.
+const VALUES_TOGETHER: usize = 16;
 
 /// Keys and values of the positions seen so far.
 #[derive(Debug)]
@@ -143,44 +242,27 @@ impl KvCache {
         (layer * self.kv_heads + kv_head) * self.capacity * self.head_length
     }
 
-    /// Stores the keys and values of one position: rows of `kv heads × head length`. Positions come
-    /// in order; the first of a step clears what an earlier sequence left in the values of the step,
-    /// because attention multiplies them by 0 and that must give 0. Says whether every value is still
-    /// a finite number in f16.
-    pub(super) fn store(
-        &mut self,
-        layer: usize,
-        position: usize,
-        key: &[f32],
-        value: &[f32],
-    ) -> bool {
-        let mut finite = true;
-        for kv_head in 0..self.kv_heads {
-            let start = self.head_start(layer, kv_head);
-            let part = kv_head * self.head_length..(kv_head + 1) * self.head_length;
-            let (row, length) = (start + position * self.head_length, self.head_length);
-            let key = &key[part.clone()];
-            match &mut self.keys {
-                StoredKeys::F32(keys) => keys[row..][..length].copy_from_slice(key),
-                StoredKeys::F16(keys) => keys[row..][..length].convert_from_f32_slice(key),
+    /// A layer's room, cut by KV heads, to store keys and values in.
+    pub(super) fn heads(&mut self, layer: usize) -> LayerRoom<'_> {
+        let (head, start) = (self.capacity * self.head_length, self.head_start(layer, 0));
+        let range = start..start + self.kv_heads * head;
+        LayerRoom {
+            keys: match &mut self.keys {
+                StoredKeys::F32(keys) => KeyRoom::F32(Chunks::new(&mut keys[range.clone()], head)),
+                StoredKeys::F16(keys) => KeyRoom::F16(Chunks::new(&mut keys[range.clone()], head)),
                 StoredKeys::Q8_0 { blocks, quantize } => {
-                    quantize(key, &mut blocks[row / Q8_0_BLOCK..][..length / Q8_0_BLOCK]);
+                    let range = range.start / Q8_0_BLOCK..range.end / Q8_0_BLOCK;
+                    KeyRoom::Q8_0(Chunks::new(&mut blocks[range], head / Q8_0_BLOCK), *quantize)
                 }
-            }
-            for (i, v) in value[part].iter().enumerate() {
-                let row = &mut self.values[start + i * self.capacity..][..self.capacity];
-                if position.is_multiple_of(STEP) {
-                    row[position..position + STEP].fill(f16::ZERO);
-                }
-                row[position] = f16::from_f32(*v);
-                finite &= row[position].is_finite();
-            }
+            },
+            values: Chunks::new(&mut self.values[range], head),
+            head_length: self.head_length,
+            capacity: self.capacity,
         }
-        finite
     }
 
     /// Forgets the values at `position` and behind in its step: attention multiplies them by 0, and
-    /// [`KvCache::store`] clears none before the next step begins. Of other steps and of keys nothing
+    /// [`HeadRoom::store_values`] clears none before the next step begins. Of other steps and of keys nothing
     /// is read before it is stored again.
     pub(crate) fn truncate(&mut self, position: usize) {
         let end = Self::padded(position);

@@ -5,20 +5,23 @@
 //! that the file has decide. Nothing is sampled here.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use half::f16;
 
+use super::activations::FormRows;
 use super::cache::KvCache;
 use super::graph::Activation;
 use super::layers::{Layer, Linear};
-use super::linear::Activations;
+use super::linear::{self, Product};
 use super::loading::Model;
 use super::rope::RopeTable;
 use super::scores::ScoreKernels;
 use super::screen::{HeadScreen, Screening};
+use super::weights::Matrix;
 use super::workspace::{TILE_TOKENS, Workspace};
 use crate::kernels::Dispatch;
-use crate::threads::ThreadPool;
+use crate::threads::{Chunks, ThreadPool, Tiles};
 
 /// Which positions' logits are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,32 +133,26 @@ impl Forward<'_> {
         let width = config.embedding_length;
         let (query, kv) = (config.query_length(), config.kv_length());
         let (size, queries, keys) = (tokens * width, tokens * query, tokens * kv);
-        self.norm_x(layer.attn_norm.get(), size);
+        let matrices = [&layer.attn_q, &layer.attn_k, &layer.attn_v].map(|linear| &linear.matrix);
+        self.norm_x(layer.attn_norm.get(), size, &matrices);
         self.report("attn_norm", at, 0, width, |work| &work.normed[..size]);
-
-        let (work, pool) = (&mut *self.work, &mut *self.pool);
-        let x = &work.normed[..size];
-        let mut prepared = &layer.attn_q.matrix;
-        work.activations.prepare(pool, &mut work.dispatch, x, prepared);
-        for (linear, out) in [
-            (&layer.attn_q, &mut work.q),
-            (&layer.attn_k, &mut work.k),
-            (&layer.attn_v, &mut work.v),
-        ] {
-            if !linear.matrix.same_activations(prepared) {
-                prepared = &linear.matrix;
-                work.activations.prepare(pool, &mut work.dispatch, x, prepared);
-            }
-            multiply(&work.activations, pool, &mut work.dispatch, x, linear, out);
-        }
+        linear::expect(self.pool, &[&layer.attn_output.matrix]);
+        let work = &mut *self.work;
+        let products = [
+            Product::scaled(&layer.attn_q, &mut work.q),
+            Product::scaled(&layer.attn_k, &mut work.k),
+            Product::scaled(&layer.attn_v, &mut work.v),
+        ];
+        let (x, dispatch) = (&work.normed[..size], &mut work.dispatch);
+        work.activations.multiply(self.pool, dispatch, x, products, None);
         self.report("Qcur", at, 0, query, |work| &work.q[..queries]);
         self.report("Kcur", at, 0, kv, |work| &work.k[..keys]);
         self.report("Vcur", at, 0, kv, |work| &work.v[..keys]);
 
         let work = &mut *self.work;
-        add_bias(&mut work.dispatch, &layer.attn_q, &mut work.q[..queries]);
-        add_bias(&mut work.dispatch, &layer.attn_k, &mut work.k[..keys]);
-        add_bias(&mut work.dispatch, &layer.attn_v, &mut work.v[..keys]);
+        add_bias(self.pool, &mut work.dispatch, &layer.attn_q, &mut work.q[..queries]);
+        add_bias(self.pool, &mut work.dispatch, &layer.attn_k, &mut work.k[..keys]);
+        add_bias(self.pool, &mut work.dispatch, &layer.attn_v, &mut work.v[..keys]);
         let biased = |linear: &Linear| usize::from(linear.bias.is_some());
         let again = [&layer.attn_q, &layer.attn_k, &layer.attn_v].map(biased);
         if again[0] > 0 {
@@ -179,14 +176,22 @@ impl Forward<'_> {
         let (config, at) = (self.model.config(), Some(index));
         let (query, kv) = (config.query_length(), config.kv_length());
         let work = &mut *self.work;
-        for (weights, x) in [
-            (&layer.attn_q_norm, &mut work.q[..tokens * query]),
-            (&layer.attn_k_norm, &mut work.k[..tokens * kv]),
+        for (weights, x, width) in [
+            (&layer.attn_q_norm, &mut work.q[..tokens * query], query),
+            (&layer.attn_k_norm, &mut work.k[..tokens * kv], kv),
         ] {
             let Some(weights) = weights else { continue };
-            let unnormed = &mut work.normed[..x.len()];
-            unnormed.copy_from_slice(x);
-            norm(self.pool, &mut work.dispatch, self.model, weights.get(), unnormed, x);
+            let (weights, eps) = (weights.get(), config.rms_epsilon);
+            let rms_norm = work.dispatch.rms_norm();
+            let unnormed = Chunks::new(&mut work.normed[..x.len()], width);
+            let parts = (Chunks::new(x, width), unnormed);
+            self.pool.for_each(parts, |_, _, (row, unnormed)| {
+                unnormed.copy_from_slice(row);
+                let heads = row.chunks_exact_mut(weights.len());
+                for (head, unnormed) in heads.zip(unnormed.chunks_exact(weights.len())) {
+                    rms_norm(unnormed, weights, eps, head);
+                }
+            });
         }
         if config.graph.qk_norms {
             self.report("Qcur_normed", at, 0, query, |work| &work.q[..tokens * query]);
@@ -194,22 +199,32 @@ impl Forward<'_> {
         }
     }
 
+    /// Turns queries and keys by RoPE and stores keys and values: a KV head, with the query heads that share it, is
+    /// one thread's. Says whether all stored values are finite.
     fn rotate_and_store(&mut self, layer: usize, tokens: usize, first: usize) -> bool {
         let config = self.model.config();
-        let (query, kv) = (config.query_length(), config.kv_length());
-        let head = config.head_length;
-        let work = &mut *self.work;
-        let mut finite = true;
-        for token in 0..tokens {
-            let position = first + token;
-            let q = &mut work.q[token * query..][..query];
-            let k = &mut work.k[token * kv..][..kv];
-            for head in q.chunks_exact_mut(head).chain(k.chunks_exact_mut(head)) {
-                self.rope.rotate(head, position, config.graph.rope);
+        let (query, kv, length) = (config.query_length(), config.kv_length(), config.head_length);
+        let group = config.head_count / config.head_count_kv * length;
+        let (rope, style, work) = (&*self.rope, config.graph.rope, &mut *self.work);
+        let queries = Tiles::new(&mut work.q[..tokens * query], query, (tokens, group));
+        let keys = Tiles::new(&mut work.k[..tokens * kv], kv, (tokens, length));
+        let values = Tiles::new(&mut work.v[..tokens * kv], kv, (tokens, length));
+        let finite = AtomicBool::new(true);
+        let parts = ((queries, keys), (values, self.cache.heads(layer)));
+        self.pool.for_each(parts, |_, _, (((_, mut q), (_, mut k)), ((_, mut v), mut room))| {
+            for token in 0..tokens {
+                let position = first + token;
+                for head in q.row(token).chunks_exact_mut(length) {
+                    rope.rotate(head, position, style);
+                }
+                rope.rotate(k.row(token), position, style);
+                room.store_key(position, k.row(token));
             }
-            finite &= self.cache.store(layer, position, k, &work.v[token * kv..][..kv]);
-        }
-        finite
+            if !room.store_values(first, &mut v) {
+                finite.store(false, Ordering::Relaxed);
+            }
+        });
+        finite.into_inner()
     }
 
     /// From what attention gives to the residual stream.
@@ -219,24 +234,30 @@ impl Forward<'_> {
             (config.graph.names, config.embedding_length, config.query_length());
         let (size, attended) = (tokens * width, tokens * query);
         self.report(names.attended, at, 0, query, |work| &work.attended[..attended]);
-        if let Some(weights) = &layer.attn_sub_norm {
-            let work = &mut *self.work;
-            let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..attended]);
-            norm(self.pool, dispatch, self.model, weights.get(), &work.attended, out);
-            self.report("attn_sub_norm", at, 0, query, |work| &work.normed[..attended]);
+        let (work, matrix) = (&mut *self.work, &layer.attn_output.matrix);
+        let normed = &mut work.normed[..attended];
+        let rows = work.activations.rows_for(&mut work.dispatch, &[matrix], tokens);
+        match &layer.attn_sub_norm {
+            Some(weights) => {
+                let (dispatch, x) = (&mut work.dispatch, &work.attended);
+                norm(self.pool, dispatch, self.model, weights.get(), x, normed, rows);
+                self.report("attn_sub_norm", at, 0, query, |work| &work.normed[..attended]);
+            }
+            None => {
+                let x = &work.attended[..attended];
+                self.pool.for_each(rows, |_, token, row| row.fill(&x[token * query..][..query]));
+            }
         }
-        let (work, pool) = (&mut *self.work, &mut *self.pool);
-        let (linear, out) = (&layer.attn_output, &mut work.projected);
+        linear::expect(self.pool, &[&layer.ffn_gate.matrix, &layer.ffn_up.matrix]);
+        let work = &mut *self.work;
         let x = match &layer.attn_sub_norm {
             Some(_) => &work.normed[..attended],
             None => &work.attended[..attended],
         };
-        work.activations.prepare(pool, &mut work.dispatch, x, &linear.matrix);
-        multiply(&work.activations, pool, &mut work.dispatch, x, linear, out);
-        add_bias(&mut work.dispatch, linear, &mut out[..size]);
+        let product = Product::whole(&layer.attn_output, &mut work.projected);
+        let (dispatch, stream) = (&mut work.dispatch, &mut work.x[..size]);
+        work.activations.multiply(self.pool, dispatch, x, [product], Some(stream));
         self.report(names.attention, at, 0, width, |work| &work.projected[..size]);
-        let work = &mut *self.work;
-        work.dispatch.add()(&mut work.x[..size], &work.projected[..size]);
         self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
     }
 
@@ -263,7 +284,8 @@ impl Forward<'_> {
         // any keys and values are read by two threads.
         let wide = if tokens.len() == 1 { heads.div_ceil(self.pool.threads()) } else { group };
         let tile = (TILE_TOKENS, wide * length);
-        self.pool.for_each_tile(out, heads * length, tile, scratch, |scratch, row, mut share| {
+        let tiles = Tiles::new(out, heads * length, tile);
+        self.pool.for_each_with(scratch, tiles, |scratch, _, (row, mut share)| {
             let (count, token) = (share.row_count(), tokens.start + row);
             let padded = KvCache::padded(first + token + count);
             let range = share.columns().start / length..share.columns().end / length;
@@ -319,51 +341,77 @@ impl Forward<'_> {
         let config = self.model.config();
         let (width, ff, at) = (config.embedding_length, config.feed_forward_length, Some(index));
         let (size, wide, names) = (tokens * width, tokens * ff, config.graph.names);
-        self.norm_x(layer.ffn_norm.get(), size);
+        let matrices = [&layer.ffn_gate.matrix, &layer.ffn_up.matrix];
+        self.norm_x(layer.ffn_norm.get(), size, &matrices);
         self.report("ffn_norm", at, 0, width, |work| &work.normed[..size]);
 
-        let (work, pool) = (&mut *self.work, &mut *self.pool);
-        let x = &work.normed[..size];
-        work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_up.matrix);
-        multiply(&work.activations, pool, &mut work.dispatch, x, &layer.ffn_up, &mut work.up);
-        if !layer.ffn_gate.matrix.same_activations(&layer.ffn_up.matrix) {
-            work.activations.prepare(pool, &mut work.dispatch, x, &layer.ffn_gate.matrix);
-        }
-        multiply(&work.activations, pool, &mut work.dispatch, x, &layer.ffn_gate, &mut work.gate);
-        add_bias(&mut work.dispatch, &layer.ffn_up, &mut work.up[..wide]);
-        add_bias(&mut work.dispatch, &layer.ffn_gate, &mut work.gate[..wide]);
+        linear::expect(self.pool, &[&layer.ffn_down.matrix]);
+        let work = &mut *self.work;
+        let products = [
+            Product::whole(&layer.ffn_gate, &mut work.gate),
+            Product::whole(&layer.ffn_up, &mut work.up),
+        ];
+        let (x, dispatch) = (&work.normed[..size], &mut work.dispatch);
+        work.activations.multiply(self.pool, dispatch, x, products, None);
         self.report("ffn_up", at, 0, ff, |work| &work.up[..wide]);
         self.report("ffn_gate", at, 0, ff, |work| &work.gate[..wide]);
 
-        let work = &mut *self.work;
-        let (gate, up) = (&mut work.gate[..wide], &work.up[..wide]);
-        let activate = match config.graph.activation {
-            Activation::ReluSquared => work.dispatch.relu_squared_gate(),
-            Activation::Silu => work.dispatch.silu_gate(),
-        };
-        for (gate, up) in gate.chunks_exact_mut(ff).zip(up.chunks_exact(ff)) {
-            activate(gate, up);
-        }
+        self.gate(layer, tokens);
         self.report(names.gated, at, 0, ff, |work| &work.gate[..wide]);
-        if let Some(weights) = &layer.ffn_sub_norm {
-            let work = &mut *self.work;
-            let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..wide]);
-            norm(self.pool, dispatch, self.model, weights.get(), &work.gate, out);
+        if layer.ffn_sub_norm.is_some() {
             self.report("ffn_sub_norm", at, 0, ff, |work| &work.normed[..wide]);
         }
-        let (work, pool) = (&mut *self.work, &mut *self.pool);
-        let (linear, out) = (&layer.ffn_down, &mut work.projected);
+        match self.model.weights.layers.get(index + 1) {
+            Some(next) => {
+                let next = [&next.attn_q, &next.attn_k, &next.attn_v];
+                linear::expect(self.pool, &next.map(|linear| &linear.matrix));
+            }
+            None => self.expect_head(),
+        }
+        let work = &mut *self.work;
         let x = match &layer.ffn_sub_norm {
             Some(_) => &work.normed[..wide],
             None => &work.gate[..wide],
         };
-        work.activations.prepare(pool, &mut work.dispatch, x, &linear.matrix);
-        multiply(&work.activations, pool, &mut work.dispatch, x, linear, out);
-        add_bias(&mut work.dispatch, linear, &mut out[..size]);
+        let product = Product::whole(&layer.ffn_down, &mut work.projected);
+        let (dispatch, stream) = (&mut work.dispatch, &mut work.x[..size]);
+        work.activations.multiply(self.pool, dispatch, x, [product], Some(stream));
         self.report(names.feed_forward, at, 0, width, |work| &work.projected[..size]);
-        let work = &mut *self.work;
-        work.dispatch.add()(&mut work.x[..size], &work.projected[..size]);
         self.report("l_out", at, 0, width, |work| &work.x[..size]);
+    }
+
+    /// The gated product in place of the gate, normed where the architecture does, ready for the down projection.
+    fn gate(&mut self, layer: &Layer, tokens: usize) {
+        let (config, work) = (self.model.config(), &mut *self.work);
+        let (ff, eps) = (config.feed_forward_length, config.rms_epsilon);
+        let wide = tokens * ff;
+        let rows = work.activations.rows_for(&mut work.dispatch, &[&layer.ffn_down.matrix], tokens);
+        let activate = match config.graph.activation {
+            Activation::ReluSquared => work.dispatch.relu_squared_gate(),
+            Activation::Silu => work.dispatch.silu_gate(),
+        };
+        let norm =
+            layer.ffn_sub_norm.as_ref().map(|weights| (weights.get(), work.dispatch.rms_norm()));
+        let (gate, up) = (Chunks::new(&mut work.gate[..wide], ff), &work.up[..wide]);
+        let parts = ((gate, Chunks::new(&mut work.normed[..wide], ff)), rows);
+        self.pool.for_each(parts, |_, token, ((gate, normed), row)| {
+            activate(gate, &up[token * ff..][..ff]);
+            match norm {
+                Some((weights, rms_norm)) => {
+                    rms_norm(gate, weights, eps, normed);
+                    row.fill(normed);
+                }
+                None => row.fill(gate),
+            }
+        });
+    }
+
+    /// Says that the head is what comes next.
+    fn expect_head(&mut self) {
+        match &self.top {
+            Some(top) => top.screen.expect(self.pool),
+            None => linear::expect(self.pool, &[self.model.head()]),
+        }
     }
 
     /// Output norm and head of the first `rows` rows.
@@ -371,12 +419,15 @@ impl Forward<'_> {
         let model = self.model;
         let width = model.config().embedding_length;
         let vocab_size = model.config().vocab_size;
-        self.norm_x(model.weights.output_norm.get(), rows * width);
-        self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
         let matrix = model.head();
+        self.norm_x(model.weights.output_norm.get(), rows * width, &[matrix]);
+        self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
+        if let Some(first) = model.weights.layers.first() {
+            let first = [&first.attn_q, &first.attn_k, &first.attn_v];
+            linear::expect(self.pool, &first.map(|linear| &linear.matrix));
+        }
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..rows * width];
-        work.activations.prepare(pool, &mut work.dispatch, x, matrix);
         if let Some(Top { count, screen, work: screening }) = &mut self.top {
             let (dispatch, activations) = (&mut work.dispatch, &work.activations);
             activations.values(x, matrix, &mut screening.values);
@@ -387,7 +438,8 @@ impl Forward<'_> {
                 return screening.write(logits);
             }
         }
-        work.activations.multiply(pool, &mut work.dispatch, x, matrix, logits);
+        let product = Product::of(matrix, logits);
+        work.activations.multiply(pool, &mut work.dispatch, x, [product], None);
         if let Some(tap) = &mut self.tap {
             let values = &logits[..rows * vocab_size];
             let (name, columns) = ("result_output", vocab_size);
@@ -395,11 +447,13 @@ impl Forward<'_> {
         }
     }
 
-    /// Norms the first `size` values of the residual stream into `normed`.
-    fn norm_x(&mut self, weight: &[f32], size: usize) {
+    /// Norms the first `size` values of the residual stream into `normed`, ready for `matrices`.
+    fn norm_x(&mut self, weight: &[f32], size: usize, matrices: &[&Matrix]) {
         let work = &mut *self.work;
+        let tokens = size / weight.len();
+        let rows = work.activations.rows_for(&mut work.dispatch, matrices, tokens);
         let (dispatch, out) = (&mut work.dispatch, &mut work.normed[..size]);
-        norm(self.pool, dispatch, self.model, weight, &work.x, out);
+        norm(self.pool, dispatch, self.model, weight, &work.x, out, rows);
     }
 
     fn report(
@@ -416,7 +470,7 @@ impl Forward<'_> {
     }
 }
 
-/// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`.
+/// RMS norm times `weight` of each row of `out`, whose input is the same row of `x`, in every form of `rows`.
 fn norm(
     pool: &mut ThreadPool,
     dispatch: &mut Dispatch,
@@ -424,36 +478,18 @@ fn norm(
     weight: &[f32],
     x: &[f32],
     out: &mut [f32],
+    rows: FormRows<'_>,
 ) {
     let (width, eps, rms_norm) = (weight.len(), model.config().rms_epsilon, dispatch.rms_norm());
-    pool.for_each_row_alone(out, width, |row, out| {
-        rms_norm(&x[row * width..][..width], weight, eps, out);
+    pool.for_each((Chunks::new(out, width), rows), |_, token, (out, row)| {
+        rms_norm(&x[token * width..][..width], weight, eps, out);
+        row.fill(out);
     });
 }
 
-/// The rows of `x`, which were prepared for its matrix, times a linear layer: scaled, without bias.
-fn multiply(
-    activations: &Activations,
-    pool: &mut ThreadPool,
-    dispatch: &mut Dispatch,
-    x: &[f32],
-    linear: &Linear,
-    out: &mut [f32],
-) {
-    activations.multiply(pool, dispatch, x, &linear.matrix, out);
-    if let Some(scale) = linear.scale {
-        let size = x.len() / linear.matrix.columns * linear.matrix.rows;
-        for value in &mut out[..size] {
-            *value *= scale;
-        }
-    }
-}
-
 /// Adds a linear layer's bias, where it has one, to each row of `out`.
-fn add_bias(dispatch: &mut Dispatch, linear: &Linear, out: &mut [f32]) {
+fn add_bias(pool: &mut ThreadPool, dispatch: &mut Dispatch, linear: &Linear, out: &mut [f32]) {
     let Some(bias) = &linear.bias else { return };
     let (bias, add) = (bias.get(), dispatch.add());
-    for row in out.chunks_exact_mut(bias.len()) {
-        add(row, bias);
-    }
+    pool.for_each(Chunks::new(out, bias.len()), |_, _, row| add(row, bias));
 }

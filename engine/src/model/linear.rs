@@ -1,157 +1,146 @@
-//! Matrix times activations, split over the pool by output rows.
+//! Matrices times activations, split over the pool by output rows.
 //!
-//! The matrix's type decides what the activations are turned into; the kernels multiply. Every
+//! The matrix's type decides what the activations were turned into; the kernels multiply. Every
 //! output is computed whole by one thread, so the number of threads changes no bit.
 
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use super::activations::Activations;
+use super::layers::Linear;
 use super::ternary::Ternary;
-use super::weights::{Form, Matrix, MatrixData};
-use crate::kernels::{BlockDots, Dispatch};
-use crate::memory::{OutOfMemory, defaults, zeros};
+use super::weights::{Matrix, MatrixData};
+use crate::kernels::{BlockDots, Dispatch, DotsQ8K, DotsQ80, prefetch};
+use crate::memory::CACHE_LINE;
 use crate::quant::activation::{Int8Row, Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Block};
-use crate::threads::ThreadPool;
+use crate::threads::{Chunks, ColumnShare, Columns, ThreadPool, long_steps};
 
 /// Output rows that one kernel call computes of several tokens; a share of the work is a multiple of it.
 const ROW_BLOCK: usize = 64;
 /// Output rows that one kernel call computes of one token: few calls, and sums that fit the first-level cache.
-const STEP_ROWS: usize = 4096;
+const STEP_ROWS: usize = 1024;
 /// Tokens that one kernel call computes: 64 × 256 sums, 64 KiB, stay on the stack.
 const TOKEN_BLOCK: usize = 256;
+/// Bytes of weights that one token's short parts have at least: a thread's turn at them costs next to nothing.
+const SHORT_PART: usize = 64 << 10;
+/// Chosen rows that a thread takes at a time.
+const CHOSEN_ROWS: usize = 8;
 
-/// Activations in the formats that the weights ask for, reused from one product to the next.
-pub(crate) struct Activations {
-    codes: Vec<i8>,
-    rows: Vec<Int8Row>,
-    halves: Vec<f16>,
-    brains: Vec<bf16>,
-    blocks_32: Vec<Q80Block>,
-    blocks_256: Vec<Q8KBlock>,
+/// A product and what it goes through.
+pub(super) struct Product<'a> {
+    matrix: &'a Matrix,
+    scale: Option<f32>,
+    bias: Option<&'a [f32]>,
+    out: &'a mut [f32],
+}
+
+impl<'a> Product<'a> {
+    /// Of a matrix alone.
+    pub(super) fn of(matrix: &'a Matrix, out: &'a mut [f32]) -> Self {
+        Self { matrix, scale: None, bias: None, out }
+    }
+
+    /// Of a linear layer, without its bias.
+    pub(super) fn scaled(linear: &'a Linear, out: &'a mut [f32]) -> Self {
+        Self { scale: linear.scale, ..Self::of(&linear.matrix, out) }
+    }
+
+    /// Of a linear layer.
+    pub(super) fn whole(linear: &'a Linear, out: &'a mut [f32]) -> Self {
+        let bias = linear.bias.as_ref().map(|bias| bias.get());
+        Self { bias, ..Self::scaled(linear, out) }
+    }
 }
 
 impl Activations {
-    /// Room for `tokens` rows of up to `width` values.
-    ///
-    /// # Errors
-    /// If the system has no memory for it.
-    pub(crate) fn new(tokens: usize, width: usize) -> Result<Self, OutOfMemory> {
-        let values = tokens.saturating_mul(width);
-        Ok(Self {
-            codes: zeros(values)?,
-            rows: defaults(tokens)?,
-            halves: zeros(values)?,
-            brains: zeros(values)?,
-            blocks_32: defaults(tokens.saturating_mul(width.div_ceil(Q8_0_BLOCK)))?,
-            blocks_256: defaults(tokens.saturating_mul(width.div_ceil(Q8_K_BLOCK)))?,
-        })
-    }
-
-    /// Bytes of that room.
-    pub(crate) fn bytes(tokens: usize, width: usize) -> usize {
-        let value = size_of::<i8>() + size_of::<f16>() + size_of::<bf16>();
-        let blocks = width
-            .div_ceil(Q8_0_BLOCK)
-            .saturating_mul(size_of::<Q80Block>())
-            .saturating_add(width.div_ceil(Q8_K_BLOCK).saturating_mul(size_of::<Q8KBlock>()));
-        let token = width.saturating_mul(value).saturating_add(blocks);
-        tokens.saturating_mul(token.saturating_add(size_of::<Int8Row>()))
-    }
-
-    /// Converts `x` (rows of `matrix.columns` values) into what `matrix` multiplies.
-    pub(crate) fn prepare(
-        &mut self,
-        pool: &mut ThreadPool,
-        dispatch: &mut Dispatch,
-        x: &[f32],
-        matrix: &Matrix,
-    ) {
-        let columns = matrix.columns;
-        let tokens = x.len() / columns;
-        match matrix.form() {
-            Form::Int8 => {
-                // Each row's scale travels with its codes: rows are split over the threads as one.
-                let codes = &mut self.codes[..x.len()];
-                let rows = &mut self.rows[..tokens];
-                let quantize = dispatch.quantize_int8();
-                if tokens == 1 {
-                    rows[0] = quantize(x, codes);
-                    return;
-                }
-                let mut pairs: Vec<(&mut [i8], &mut Int8Row)> =
-                    codes.chunks_exact_mut(columns).zip(rows).collect();
-                pool.for_each_row_alone(&mut pairs, 1, |token, pair| {
-                    let (codes, row) = &mut pair[0];
-                    **row = quantize(&x[token * columns..][..columns], codes);
-                });
-            }
-            Form::F32 => {}
-            Form::F16 => {
-                convert(pool, x, columns, &mut self.halves, 1, dispatch.narrow_to_f16());
-            }
-            Form::Bf16 => {
-                convert(pool, x, columns, &mut self.brains, 1, dispatch.narrow_to_bf16());
-            }
-            Form::Q8_0 => {
-                let quantize = dispatch.quantize_q8_0();
-                convert(pool, x, columns, &mut self.blocks_32, Q8_0_BLOCK, quantize);
-            }
-            Form::Q8K => {
-                let quantize = dispatch.quantize_q8_k();
-                convert(pool, x, columns, &mut self.blocks_256, Q8_K_BLOCK, quantize);
-            }
-        }
-    }
-
-    /// `out[token][row]` = matrix row · activation row, for the activations of the last
-    /// [`Activations::prepare`] (which had the same `x`).
-    pub(crate) fn multiply(
+    /// `out[token][row]` of each product = matrix row · activation row; `x` are the rows that those of
+    /// [`Activations::rows_for`] were filled from, for these matrices among others. Where there is a `residual`,
+    /// the outputs of the first product are added to it.
+    pub(super) fn multiply<const N: usize>(
         &self,
         pool: &mut ThreadPool,
         dispatch: &mut Dispatch,
         x: &[f32],
-        matrix: &Matrix,
-        out: &mut [f32],
+        products: [Product<'_>; N],
+        residual: Option<&mut [f32]>,
     ) {
-        let columns = matrix.columns;
-        let tokens = x.len() / columns;
-        let out = &mut out[..tokens * matrix.rows];
-        let rows = matrix.rows;
+        let first = products[0].matrix;
+        let tokens = x.len() / first.columns;
+        let sums = residual.is_some() || products.iter().any(|product| product.bias.is_some());
+        let add = sums.then(|| dispatch.add());
+        let cut = Cut { threads: pool.threads(), tokens, block_bytes: block_bytes(first) };
+        let residual = residual
+            .map(|residual| cut.columns([(&mut residual[..tokens * first.rows], first.rows)]));
+        let operations = products.each_ref().map(|product| Operation {
+            arithmetic: self.arithmetic(dispatch, product.matrix, x, tokens),
+            scale: product.scale,
+            bias: product.bias,
+            add,
+        });
+        let outs = cut.columns(products.map(|product| {
+            let rows = product.matrix.rows;
+            (&mut product.out[..tokens * rows], rows)
+        }));
+        pool.for_each((outs, residual), |_, _, (mut outs, mut residual)| {
+            for (which, operation) in operations.iter().enumerate() {
+                if let Some(out) = outs.take(which) {
+                    let residual = residual.as_mut().and_then(|residual| residual.take(which));
+                    operation.compute(out, residual);
+                }
+            }
+        });
+    }
+
+    /// What multiplies `matrix` with the rows that were filled from `x`.
+    fn arithmetic<'a>(
+        &'a self,
+        dispatch: &mut Dispatch,
+        matrix: &'a Matrix,
+        x: &'a [f32],
+        tokens: usize,
+    ) -> Arithmetic<'a> {
+        let size = x.len();
         match &matrix.data {
             MatrixData::Ternary { codes, scale } => {
-                self.multiply_ternary(pool, dispatch, matrix, codes.get(), *scale, out);
+                let ternary = Ternary {
+                    codes: codes.get(),
+                    columns: matrix.columns,
+                    scale: *scale,
+                    layout: dispatch.ternary_layout(),
+                    dots: dispatch.ternary_dots(),
+                    scale_sums: dispatch.scale_sums(),
+                };
+                Arithmetic::Ternary(ternary, &self.codes[..size], &self.rows[..tokens])
             }
             MatrixData::F32(weights) => {
-                let dots = one_by_one(dispatch.dot_f32());
-                each_output(pool, rows, tokens, weights.get(), x, dots, out);
+                Arithmetic::F32(Rows::of(matrix, weights.get(), x, tokens), dispatch.dot_f32())
             }
             MatrixData::F16(weights) => {
-                let (x, dots) = (&self.halves[..x.len()], one_by_one(dispatch.dot_f16()));
-                each_output(pool, rows, tokens, weights.get(), x, dots, out);
+                let rows = Rows::of(matrix, weights.get(), &self.halves[..size], tokens);
+                Arithmetic::F16(rows, dispatch.dot_f16())
             }
             MatrixData::Bf16(weights) => {
-                let (x, dots) = (&self.brains[..x.len()], one_by_one(dispatch.dot_bf16()));
-                each_output(pool, rows, tokens, weights.get(), x, dots, out);
+                let rows = Rows::of(matrix, weights.get(), &self.brains[..size], tokens);
+                Arithmetic::Bf16(rows, dispatch.dot_bf16())
             }
             MatrixData::Blocks(block_type, bytes) => match dispatch.block_dots(*block_type) {
                 BlockDots::Q8_0(dots) => {
-                    let x = &self.blocks_32[..x.len() / Q8_0_BLOCK];
-                    each_output(pool, rows, tokens, bytes.get(), x, dots, out);
+                    let x = &self.blocks_32[..size / Q8_0_BLOCK];
+                    Arithmetic::Q8_0(Rows::of(matrix, bytes.get(), x, tokens), dots)
                 }
                 BlockDots::Q8K(dots) => {
-                    let x = &self.blocks_256[..x.len() / Q8_K_BLOCK];
-                    each_output(pool, rows, tokens, bytes.get(), x, dots, out);
+                    let x = &self.blocks_256[..size / Q8_K_BLOCK];
+                    Arithmetic::Q8K(Rows::of(matrix, bytes.get(), x, tokens), dots)
                 }
             },
         }
     }
 
-    /// The rows of a float matrix that `rows` names, times the one activation row of the last
-    /// [`Activations::prepare`] (which had the same `x`): the bits that [`Activations::multiply`] gives them.
+    /// The rows of a float matrix that `rows` names, times the one activation row that was filled from `x`:
+    /// the bits that [`Activations::multiply`] gives them.
     ///
     /// # Panics
     /// If the matrix has no such row.
-    pub(crate) fn multiply_rows(
+    pub(super) fn multiply_rows(
         &self,
         pool: &mut ThreadPool,
         dispatch: &mut Dispatch,
@@ -161,73 +150,157 @@ impl Activations {
         out: &mut [f32],
     ) {
         let n = matrix.columns;
-        let range = |row: u32| row as usize * n..(row as usize + 1) * n;
         match &matrix.data {
             MatrixData::F32(weights) => {
-                let (dot, weights) = (dispatch.dot_f32(), weights.get());
-                pool.for_each_row_alone(out, 1, |i, out| out[0] = dot(&weights[range(rows[i])], x));
+                chosen(pool, weights.get(), x, dispatch.dot_f32(), rows, out);
             }
             MatrixData::F16(weights) => {
-                let (dot, weights, x) = (dispatch.dot_f16(), weights.get(), &self.halves[..n]);
-                pool.for_each_row_alone(out, 1, |i, out| out[0] = dot(&weights[range(rows[i])], x));
+                chosen(pool, weights.get(), &self.halves[..n], dispatch.dot_f16(), rows, out);
             }
             MatrixData::Bf16(weights) => {
-                let (dot, weights, x) = (dispatch.dot_bf16(), weights.get(), &self.brains[..n]);
-                pool.for_each_row_alone(out, 1, |i, out| out[0] = dot(&weights[range(rows[i])], x));
+                chosen(pool, weights.get(), &self.brains[..n], dispatch.dot_bf16(), rows, out);
             }
             MatrixData::Ternary { .. } | MatrixData::Blocks(..) => {
                 unreachable!("only heads of floats are screened")
             }
         }
     }
+}
 
-    /// The one activation row of the last [`Activations::prepare`], as a float matrix multiplies it.
-    pub(crate) fn values(&self, x: &[f32], matrix: &Matrix, out: &mut [f32]) {
-        match matrix.form() {
-            Form::F16 => self.halves[..out.len()].convert_to_f32_slice(out),
-            Form::Bf16 => self.brains[..out.len()].convert_to_f32_slice(out),
-            _ => out.copy_from_slice(x),
+/// Tells each thread's first weights of the product to come, so that it can ask for them while it waits.
+pub(super) fn expect(pool: &mut ThreadPool, matrices: &[&Matrix]) {
+    let threads = pool.threads();
+    let blocks: usize = matrices.iter().map(|matrix| matrix.rows.div_ceil(ROW_BLOCK)).sum();
+    pool.expect(|thread| {
+        let mut block = long_steps(blocks, threads) * thread;
+        for matrix in matrices {
+            let rows = matrix.rows.div_ceil(ROW_BLOCK);
+            if block < rows {
+                return matrix.bytes().get(block * block_bytes(matrix)..).unwrap_or_default();
+            }
+            block -= rows;
         }
-    }
+        &[]
+    });
+}
 
-    fn multiply_ternary(
-        &self,
-        pool: &mut ThreadPool,
-        dispatch: &mut Dispatch,
-        matrix: &Matrix,
-        codes: &[u8],
-        scale: f32,
-        out: &mut [f32],
-    ) {
-        let ternary = Ternary {
-            codes,
-            columns: matrix.columns,
-            scale,
-            layout: dispatch.ternary_layout(),
-            dots: dispatch.ternary_dots(),
-            scale_sums: dispatch.scale_sums(),
-        };
-        let tokens = out.len() / matrix.rows;
-        let (x, rows) = (&self.codes[..tokens * matrix.columns], &self.rows[..tokens]);
-        pool.for_each_column_share(out, matrix.rows, ROW_BLOCK, |share| match tokens {
-            1 => ternary.multiply::<STEP_ROWS>(x, rows, STEP_ROWS, share),
-            _ => ternary.multiply::<{ ROW_BLOCK * TOKEN_BLOCK }>(x, rows, ROW_BLOCK, share),
-        });
+/// Bytes of the weights of [`ROW_BLOCK`] rows.
+fn block_bytes(matrix: &Matrix) -> usize {
+    matrix.bytes().len() / matrix.rows.div_ceil(ROW_BLOCK)
+}
+
+/// How the outputs of products are cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    threads: usize,
+    tokens: usize,
+    /// Bytes of the weights of [`ROW_BLOCK`] rows.
+    block_bytes: usize,
+}
+
+impl Cut {
+    /// One token's rows in long streams; those of several tokens block by block.
+    fn columns<'a, const N: usize>(self, outs: [(&'a mut [f32], usize); N]) -> Columns<'a, f32, N> {
+        let columns = Columns::new(outs, ROW_BLOCK);
+        match self.tokens {
+            1 => columns.streamed(self.threads, SHORT_PART.div_ceil(self.block_bytes.max(1))),
+            _ => columns,
+        }
     }
 }
 
-/// Converts each row of `x` into blocks of `block` values, row by row into `out`.
-fn convert<T: Send>(
-    pool: &mut ThreadPool,
-    x: &[f32],
-    columns: usize,
-    out: &mut [T],
-    block: usize,
-    convert: fn(&[f32], &mut [T]),
-) {
-    pool.for_each_row_alone(&mut out[..x.len() / block], columns / block, |token, out| {
-        convert(&x[token * columns..][..columns], out);
-    });
+/// The arithmetic of one product, and what follows it.
+struct Operation<'a> {
+    arithmetic: Arithmetic<'a>,
+    scale: Option<f32>,
+    bias: Option<&'a [f32]>,
+    /// a += b; there where it is needed.
+    add: Option<fn(&mut [f32], &[f32])>,
+}
+
+impl Operation<'_> {
+    /// Computes a share of the outputs and adds it to that of the residual stream, if there is one.
+    fn compute(&self, mut out: ColumnShare<'_, f32>, residual: Option<ColumnShare<'_, f32>>) {
+        self.arithmetic.compute(&mut out);
+        let columns = out.columns();
+        if let Some(scale) = self.scale {
+            for row in 0..out.row_count() {
+                out.row(row).iter_mut().for_each(|value| *value *= scale);
+            }
+        }
+        let Some(add) = self.add else { return };
+        if let Some(bias) = self.bias {
+            for row in 0..out.row_count() {
+                add(out.row(row), &bias[columns.clone()]);
+            }
+        }
+        if let Some(mut residual) = residual {
+            for row in 0..out.row_count() {
+                add(residual.row(row), out.row(row));
+            }
+        }
+    }
+}
+
+/// Weights, activations and the kernel that multiplies them.
+enum Arithmetic<'a> {
+    /// With the int8 codes of all tokens, and their scales.
+    Ternary(Ternary<'a>, &'a [i8], &'a [Int8Row]),
+    F32(Rows<'a, f32, f32>, fn(&[f32], &[f32]) -> f32),
+    F16(Rows<'a, f16, f16>, fn(&[f16], &[f16]) -> f32),
+    Bf16(Rows<'a, bf16, bf16>, fn(&[bf16], &[bf16]) -> f32),
+    Q8_0(Rows<'a, u8, Q80Block>, DotsQ80),
+    Q8K(Rows<'a, u8, Q8KBlock>, DotsQ8K),
+}
+
+impl Arithmetic<'_> {
+    fn compute(&self, out: &mut ColumnShare<'_, f32>) {
+        match self {
+            Self::Ternary(ternary, x, rows) => match rows.len() {
+                1 => ternary.multiply::<STEP_ROWS>(x, rows, STEP_ROWS, out),
+                _ => ternary.multiply::<{ ROW_BLOCK * TOKEN_BLOCK }>(x, rows, ROW_BLOCK, out),
+            },
+            Self::F32(rows, dot) => rows.multiply(one_by_one(*dot), out),
+            Self::F16(rows, dot) => rows.multiply(one_by_one(*dot), out),
+            Self::Bf16(rows, dot) => rows.multiply(one_by_one(*dot), out),
+            Self::Q8_0(rows, dots) => rows.multiply(dots, out),
+            Self::Q8K(rows, dots) => rows.multiply(dots, out),
+        }
+    }
+}
+
+/// Rows of weights and rows of activations, of the same number of columns.
+struct Rows<'a, W, A> {
+    weights: &'a [W],
+    row_length: usize,
+    x: &'a [A],
+    x_length: usize,
+}
+
+impl<'a, W, A> Rows<'a, W, A> {
+    fn of(matrix: &Matrix, weights: &'a [W], x: &'a [A], tokens: usize) -> Self {
+        let (row_length, x_length) = (weights.len() / matrix.rows, x.len() / tokens);
+        Self { weights, row_length, x, x_length }
+    }
+
+    /// Fills a share, a block of rows at a time: `dots` multiplies one row of the weights with consecutive ones
+    /// of the activations.
+    fn multiply(&self, dots: impl Fn(&[W], &[A], &mut [f32]), out: &mut ColumnShare<'_, f32>) {
+        let mut products = [0f32; TOKEN_BLOCK];
+        let (range, tokens) = (out.columns(), out.row_count());
+        for first in range.clone().step_by(ROW_BLOCK) {
+            for token in (0..tokens).step_by(TOKEN_BLOCK) {
+                let products = &mut products[..TOKEN_BLOCK.min(tokens - token)];
+                let x = &self.x[token * self.x_length..][..products.len() * self.x_length];
+                for row in first..range.end.min(first + ROW_BLOCK) {
+                    dots(&self.weights[row * self.row_length..][..self.row_length], x, products);
+                    for (t, product) in products.iter().enumerate() {
+                        out.row(token + t)[row - range.start] = *product;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Makes a kernel for one activation row one for any number of them.
@@ -239,32 +312,31 @@ fn one_by_one<W, A>(dot: fn(&[W], &[A]) -> f32) -> impl Fn(&[W], &[A], &mut [f32
     }
 }
 
-/// Fills `out[token][row]`, a block of rows at a time: `dots` multiplies one of the `rows` rows of
-/// `weights` with consecutive ones of the `tokens` rows of `x`.
-fn each_output<W: Sync, A: Sync>(
+/// The products of the rows of `weights` that `rows` names, which lie anywhere: each is asked for while the one
+/// before it is multiplied.
+fn chosen<W: Sync>(
     pool: &mut ThreadPool,
-    rows: usize,
-    tokens: usize,
     weights: &[W],
-    x: &[A],
-    dots: impl Fn(&[W], &[A], &mut [f32]) + Sync,
+    x: &[W],
+    dot: fn(&[W], &[W]) -> f32,
+    rows: &[u32],
     out: &mut [f32],
 ) {
-    let (row_length, x_length) = (weights.len() / rows, x.len() / tokens);
-    pool.for_each_column_share(out, rows, ROW_BLOCK, |mut share| {
-        let mut products = [0f32; TOKEN_BLOCK];
-        let range = share.columns();
-        for first in range.clone().step_by(ROW_BLOCK) {
-            for token in (0..tokens).step_by(TOKEN_BLOCK) {
-                let products = &mut products[..TOKEN_BLOCK.min(tokens - token)];
-                let x = &x[token * x_length..][..products.len() * x_length];
-                for row in first..range.end.min(first + ROW_BLOCK) {
-                    dots(&weights[row * row_length..][..row_length], x, products);
-                    for (t, product) in products.iter().enumerate() {
-                        share.row(token + t)[row - range.start] = *product;
-                    }
-                }
+    let row = |row: u32| &weights[row as usize * x.len()..][..x.len()];
+    pool.for_each(Chunks::new(out, CHOSEN_ROWS), |_, part, out| {
+        let first = part * CHOSEN_ROWS;
+        for (index, out) in out.iter_mut().enumerate() {
+            if let Some(next) = rows.get(first + index + 1) {
+                fetch(row(*next));
             }
+            *out = dot(row(rows[first + index]), x);
         }
     });
+}
+
+/// Asks for all cache lines of `values`.
+fn fetch<T>(values: &[T]) {
+    for line in (0..size_of_val(values)).step_by(CACHE_LINE) {
+        prefetch(values.as_ptr().cast::<u8>().wrapping_add(line));
+    }
 }

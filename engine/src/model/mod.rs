@@ -1,5 +1,6 @@
 //! From a GGUF file to a computation: hyper-parameters, typed weights, the forward pass.
 
+mod activations;
 mod arena;
 mod cache;
 mod config;

@@ -21,7 +21,7 @@ use super::arena::{Arena, Part};
 use crate::kernels::Dispatch;
 use crate::memory::{OutOfMemory, defaults, zeros};
 use crate::quant::six_bit::{self, GROUP_COLUMNS, ROWS};
-use crate::threads::ThreadPool;
+use crate::threads::{Columns, ThreadPool, long_steps};
 
 /// Rows that one kernel call computes; scores are looked at in blocks of as many.
 const BLOCK: usize = 64;
@@ -175,6 +175,14 @@ impl HeadScreen {
         true
     }
 
+    /// Tells each thread which codes it reads first, so that it can ask for them while it waits.
+    pub(super) fn expect(&self, pool: &mut ThreadPool) {
+        let (codes, block) =
+            (self.codes.bytes(), BLOCK / ROWS * six_bit::panel_bytes(self.columns));
+        let steps = long_steps(codes.len() / block, pool.threads());
+        pool.expect(|thread| &codes[thread * steps * block..]);
+    }
+
     /// Scores and upper values of all rows.
     fn score(
         &self,
@@ -186,7 +194,9 @@ impl HeadScreen {
         let (columns, panels) = (self.columns, BLOCK / ROWS * six_bit::panel_bytes(self.columns));
         let (dots, codes, planes) = (dispatch.six_bit_dots(), self.codes.bytes(), &work.planes);
         let count = work.blocks.len();
-        pool.for_each_column_share(&mut work.blocks, count, 1, |mut share| {
+        let parts = Columns::new([(&mut work.blocks[..], count)], 1).streamed(pool.threads(), 1);
+        pool.for_each(parts, |_, _, mut shares| {
+            let Some(mut share) = shares.take(0) else { return };
             let range = share.columns();
             for (index, block) in range.zip(share.row(0)) {
                 let mut sums = [0; 2 * BLOCK];

@@ -27,7 +27,7 @@ impl Ternary<'_> {
         x: &[i8],
         rows: &[Int8Row],
         row_block: usize,
-        mut share: ColumnShare<'_, f32>,
+        share: &mut ColumnShare<'_, f32>,
     ) {
         let (columns, together) = (self.columns, self.layout.rows_together());
         let group_bytes = self.layout.group_bytes(columns);

@@ -326,9 +326,15 @@ pub(crate) fn arena_bytes(tensors: &[TensorInfo], i2_s: FileLayout, kernels: &Ke
 }
 
 impl Matrix {
-    /// Whether both matrices multiply the same form of their activations.
-    pub(crate) fn same_activations(&self, other: &Matrix) -> bool {
-        self.form() == other.form()
+    /// The weights' bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.data {
+            MatrixData::Ternary { codes, .. } => codes.get(),
+            MatrixData::F32(weights) => bytemuck::cast_slice(weights.get()),
+            MatrixData::F16(weights) => bytemuck::cast_slice(weights.get()),
+            MatrixData::Bf16(weights) => bytemuck::cast_slice(weights.get()),
+            MatrixData::Blocks(_, bytes) => bytes.get(),
+        }
     }
 
     /// What the activations become.

@@ -2,9 +2,9 @@
 
 use half::f16;
 
+use super::activations::Activations;
 use super::cache::KvCache;
 use super::config::Config;
-use super::linear::Activations;
 use super::loading::Model;
 use super::scores::RoundedQueries;
 use crate::kernels::Dispatch;
