@@ -89,14 +89,15 @@ proptest! {
         let codes = bytes(seed, panels * six_bit::panel_bytes(columns));
         let x: Vec<i8> = bytes(!seed, tokens * columns).iter().map(|b| *b as i8).collect();
         let code = |row: usize, column: usize| {
-            let panel = &codes[row / 16 * six_bit::panel_bytes(columns)..];
-            let bit = column / 4 * 48 * 8 + (row % 16 * 4 + column % 4) * 6;
+            let panel = &codes[row / six_bit::ROWS * six_bit::panel_bytes(columns)..];
+            let bit = column / 4 * 192 * 8 + (row % 64 * 4 + column % 4) * 6;
             let two = u16::from(panel[bit / 8]) | u16::from(*panel.get(bit / 8 + 1).unwrap_or(&0)) << 8;
             i32::from(two >> (bit % 8) & 63)
         };
-        let truth: Vec<i32> = (0..tokens * panels * 16)
+        let rows = panels * six_bit::ROWS;
+        let truth: Vec<i32> = (0..tokens * rows)
             .map(|i| {
-                let (x, row) = (&x[i / (panels * 16) * columns..], i % (panels * 16));
+                let (x, row) = (&x[i / rows * columns..], i % rows);
                 (0..columns).map(|c| code(row, c) * i32::from(x[c])).sum()
             })
             .collect();

@@ -1,21 +1,25 @@
-//! Panels: ternary weights of 16 rows together, three to five bits, for kernels that keep one row in each
-//! lane of a 512-bit register.
+//! Panels: ternary weights of 64 rows together, three to five bits, for kernels that keep one row in each
+//! lane of four 512-bit registers.
 //!
-//! A group holds 12 columns of 16 rows in 40 bytes, 1.67 bits a weight. Its 64 indices of 5 bits lie
+//! A group holds 12 columns of 64 rows in 160 bytes, 1.67 bits a weight. Its 256 indices of 5 bits lie
 //! little-endian, one behind the other; index 4 r + k is that of row r and is the number t0 + 3 t1 + 9 t2
-//! of the codes in columns k, 4 + k and 8 + k of the group. So the indices of a group, unpacked to bytes,
-//! give three registers, each with four neighbouring columns of all rows: what `vpdpbusd` multiplies with
-//! four activations. Rows and columns that a last panel or group lacks have code 0 and meet no activation.
+//! of the codes in columns k, 4 + k and 8 + k of the group. So the indices of 16 rows, a part of 40 bytes,
+//! unpacked to bytes, give three registers, each with four neighbouring columns of these rows: what `vpdpbusd`
+//! multiplies with four activations, which are loaded once for 64 rows. Rows and columns that a last panel or group lacks have code 0 and meet no activation.
 //! This module packs and reads codes; it knows no file.
 
 use super::i2_s;
 
 /// Rows of a panel.
-pub const ROWS: usize = 16;
+pub const ROWS: usize = 64;
+/// Rows whose indices lie together and fill one register, unpacked.
+pub const PART_ROWS: usize = 16;
+/// Bytes of these rows in a group.
+pub const PART_BYTES: usize = 40;
 /// Columns of a group.
 pub const GROUP_COLUMNS: usize = 12;
 /// Bytes of a group.
-pub const GROUP_BYTES: usize = 40;
+pub const GROUP_BYTES: usize = ROWS / PART_ROWS * PART_BYTES;
 /// Neighbouring columns of a row in one 32-bit lane.
 pub const LANE_COLUMNS: usize = 4;
 
@@ -24,7 +28,7 @@ pub const fn panel_bytes(columns: usize) -> usize {
     columns.div_ceil(GROUP_COLUMNS) * GROUP_BYTES
 }
 
-/// Packs up to 16 rows in the file's layout ([`i2_s`], x86) as one panel. Codes are 0, 1 or 2:
+/// Packs up to 64 rows in the file's layout ([`i2_s`], x86) as one panel. Codes are 0, 1 or 2:
 /// [`i2_s::unused_code`] finds others.
 ///
 /// # Panics
@@ -89,7 +93,7 @@ mod tests {
         let bits = 25u64 | 2 << 25;
         assert_eq!(panel[..5], bits.to_le_bytes()[..5]);
         assert!(panel[5..].iter().all(|byte| *byte == 0));
-        let set = [(0, 0, 1), (0, 4, 2), (0, 8, 2), (1, 1, 2), (1, 0, 0), (15, 127, 0)];
+        let set = [(0, 0, 1), (0, 4, 2), (0, 8, 2), (1, 1, 2), (1, 0, 0), (63, 127, 0)];
         for (row, column, truth) in set {
             assert_eq!(code(&panel, row, column), truth, "row {row}, column {column}");
         }

@@ -1,15 +1,19 @@
-//! Panels of 6-bit codes: 16 rows together, four neighbouring columns of all of them in 48 bytes.
+//! Panels of 6-bit codes: 64 rows together, four neighbouring columns of all of them in 192 bytes.
 //!
-//! The 64 codes of a group lie little-endian one behind the other; code 4 r + k is that of row r in column
-//! k of the group. A code is an integer from −31 to 31, plus 32, so that a register of them is the unsigned
+//! The 256 codes of a group lie little-endian one behind the other; code 4 r + k is that of row r in column
+//! k of the group, so that those of 16 rows fill a register. A code is an integer from −31 to 31, plus 32, so that a register of them is the unsigned
 //! side of `vpdpbusd`. What the integers stand for is the caller's affair.
 
 /// Rows of a panel.
-pub const ROWS: usize = 16;
+pub const ROWS: usize = 64;
+/// Rows whose codes fill one register, unpacked.
+pub const PART_ROWS: usize = 16;
+/// Bytes of these rows in a group.
+pub const PART_BYTES: usize = 48;
 /// Columns of a group.
 pub const GROUP_COLUMNS: usize = 4;
 /// Bytes of a group.
-pub const GROUP_BYTES: usize = 48;
+pub const GROUP_BYTES: usize = ROWS / PART_ROWS * PART_BYTES;
 /// What a code is more than its integer.
 pub const OFFSET: i32 = 32;
 /// The largest integer.
