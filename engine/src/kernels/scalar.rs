@@ -13,6 +13,7 @@ pub(super) mod tables;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::prefetch::prefetch;
 use crate::quant::i2_s;
 use crate::quant::six_bit;
 
@@ -239,10 +240,13 @@ fn mean_of_squares(x: &[f32]) -> f32 {
 /// it is the definition's. Where they have not, once in a hundred thousand rows, that one is computed.
 #[inline(always)]
 pub(super) fn rms_norm_in_lanes(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    assert_eq!(x.len(), weight.len(), "rows of one length");
     const LANES: usize = 16;
     let (groups, rest) = x.as_chunks::<LANES>();
     let mut lanes = [0f64; LANES];
-    for group in groups {
+    for (group, weights) in groups.iter().zip(weight.as_chunks::<LANES>().0) {
+        // A token needs them once: they come from memory while the squares are summed.
+        prefetch(weights.as_ptr().cast());
         for (lane, v) in lanes.iter_mut().zip(group) {
             *lane += f64::from(v * v);
         }

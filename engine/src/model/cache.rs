@@ -11,7 +11,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::config::Config;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, prefetch};
 use crate::memory::{Aligned, OutOfMemory, aligned_zeros, zeros};
 use crate::quant::activation::{Q8_0_BLOCK, Q80Block};
 use crate::threads::{Chunks, ColumnShare, Parts};
@@ -124,6 +124,13 @@ pub(super) struct HeadRoom<'a> {
 }
 
 impl HeadRoom<'_> {
+    /// Asks for the lines that the values of a position go to, one in each row.
+    pub(super) fn expect_values(&self, position: usize) {
+        for row in self.values.chunks_exact(self.capacity) {
+            prefetch(row[position..].as_ptr().cast());
+        }
+    }
+
     /// Stores the key of a position.
     pub(super) fn store_key(&mut self, position: usize, key: &[f32]) {
         let (row, length) = (position * self.head_length, self.head_length);
@@ -160,8 +167,12 @@ impl HeadRoom<'_> {
                     if position == step {
                         row.fill(f16::ZERO);
                     }
+                    let column = &column[position - step..stop - step];
                     let stored = &mut row[position - step..stop - step];
-                    stored.convert_from_f32_slice(&column[position - step..stop - step]);
+                    match (&mut *stored, column) {
+                        ([stored], [value]) => *stored = f16::from_f32(*value),
+                        _ => stored.convert_from_f32_slice(column),
+                    }
                     finite &= stored.iter().all(|value| value.is_finite());
                 }
             }

@@ -212,6 +212,7 @@ impl Forward<'_> {
         let finite = AtomicBool::new(true);
         let parts = ((queries, keys), (values, self.cache.heads(layer)));
         self.pool.for_each(parts, |_, _, (((_, mut q), (_, mut k)), ((_, mut v), mut room))| {
+            room.expect_values(first);
             for token in 0..tokens {
                 let position = first + token;
                 for head in q.row(token).chunks_exact_mut(length) {

@@ -57,11 +57,17 @@ pub(super) fn narrow_to_f16(x: &[f32], out: &mut [f16]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn largest_magnitude(blocks: &[[f32; 8]]) -> f32 {
     let sign = _mm256_set1_ps(-0.0);
-    let mut max = _mm256_setzero_ps();
-    for block in blocks {
-        // The operand order keeps a NaN out of the maximum.
-        max = _mm256_max_ps(_mm256_andnot_ps(sign, load_f32(block)), max);
+    // Chains side by side: the next block does not wait for the one before it.
+    let mut chains = [_mm256_setzero_ps(); 4];
+    let (groups, rest) = blocks.as_chunks::<4>();
+    for block in groups.iter().map(|group| &group[..]).chain([rest]) {
+        for (max, block) in chains.iter_mut().zip(block) {
+            // The operand order keeps a NaN out of the maximum.
+            *max = _mm256_max_ps(_mm256_andnot_ps(sign, load_f32(block)), *max);
+        }
     }
+    let [a, b, c, d] = chains;
+    let max = _mm256_max_ps(_mm256_max_ps(a, b), _mm256_max_ps(c, d));
     let mut lanes = [0f32; 8];
     store_f32(&mut lanes, max);
     lanes.into_iter().fold(0.0, f32::max)
