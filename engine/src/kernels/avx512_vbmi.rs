@@ -6,6 +6,7 @@
 //! that stays in the first-level cache, and reused for all tokens.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::macros::available;
 use super::table::{Isa, Kernels};
@@ -314,14 +315,14 @@ struct Sums<'a> {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
 fn many_tokens(panel: &[u8], columns: usize, activations: &[i8], tokens: usize, sums: Sums<'_>) {
-    let mut tile = [[Codes([0; 64]); PARTS]; DEPTH * LANES];
+    // What is read of it was written before: it need not be cleared.
+    let mut tile = [const { MaybeUninit::<[Codes; PARTS]>::uninit() }; DEPTH * LANES];
     for first in (0..panel.len() / GROUP_BYTES).step_by(DEPTH) {
         let behind = panel.len().min((first + DEPTH) * GROUP_BYTES);
         let (groups, start) = (&panel[first * GROUP_BYTES..behind], first * GROUP_COLUMNS);
         // Lanes of 4 columns that the matrix has; the last group may have fewer than 3.
         let lanes = (groups.len() / GROUP_BYTES * LANES).min((columns - start) / LANE_COLUMNS);
-        unpack(groups, &mut tile);
-        let tile = &tile[..lanes];
+        let tile = &unpack(groups, &mut tile)[..lanes];
         // What is unpacked next comes from memory while these groups are multiplied: some lines a tile of tokens.
         let next = panel.as_ptr().wrapping_add(behind);
         let mut lines = 0..DEPTH_LINES;
@@ -351,20 +352,25 @@ fn many_tokens(panel: &[u8], columns: usize, activations: &[i8], tokens: usize, 
     }
 }
 
-/// The codes of some groups, lane by lane.
+/// The codes of some groups, lane by lane: that part of the tile which they fill.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
-fn unpack(groups: &[u8], tile: &mut [[Codes; PARTS]]) {
+fn unpack<'a>(groups: &[u8], tile: &'a mut [MaybeUninit<[Codes; PARTS]>]) -> &'a [[Codes; PARTS]] {
     let unpacking = Unpacking::new();
-    let groups = groups.as_chunks::<GROUP_BYTES>().0.iter();
-    for (group, tile) in groups.zip(tile.as_chunks_mut::<LANES>().0) {
+    let groups = groups.as_chunks::<GROUP_BYTES>().0;
+    let filled = &mut tile[..groups.len() * LANES];
+    for (group, tile) in groups.iter().zip(filled.as_chunks_mut::<LANES>().0) {
         for (p, part) in group.as_chunks::<PART_BYTES>().0.iter().enumerate() {
             for (codes, lane) in unpacking.codes(load_last_part(part)).into_iter().zip(&mut *tile) {
-                // SAFETY: the value takes 64 bytes and is aligned to 64.
-                unsafe { _mm512_store_si512(std::ptr::from_mut(&mut lane[p]).cast(), codes) }
+                // SAFETY: p is below PARTS; the value takes 64 bytes and is aligned to 64.
+                unsafe {
+                    _mm512_store_si512(lane.as_mut_ptr().cast::<Codes>().add(p).cast(), codes);
+                }
             }
         }
     }
+    // SAFETY: a group has PARTS parts, of each of which every lane was written.
+    unsafe { std::slice::from_raw_parts(filled.as_ptr().cast(), filled.len()) }
 }
 
 /// An unpacked tile times `T` activation rows, `columns` apart; adds to the sums if `more`.

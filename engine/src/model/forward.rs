@@ -144,7 +144,7 @@ impl Forward<'_> {
             Product::scaled(&layer.attn_v, &mut work.v),
         ];
         let (x, dispatch) = (&work.normed[..size], &mut work.dispatch);
-        work.activations.multiply(self.pool, dispatch, x, products, None);
+        work.activations.multiply(self.pool, dispatch, &mut work.sums, x, products, None);
         self.report("Qcur", at, 0, query, |work| &work.q[..queries]);
         self.report("Kcur", at, 0, kv, |work| &work.k[..keys]);
         self.report("Vcur", at, 0, kv, |work| &work.v[..keys]);
@@ -257,7 +257,7 @@ impl Forward<'_> {
         };
         let product = Product::whole(&layer.attn_output, &mut work.projected);
         let (dispatch, stream) = (&mut work.dispatch, &mut work.x[..size]);
-        work.activations.multiply(self.pool, dispatch, x, [product], Some(stream));
+        work.activations.multiply(self.pool, dispatch, &mut work.sums, x, [product], Some(stream));
         self.report(names.attention, at, 0, width, |work| &work.projected[..size]);
         self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
     }
@@ -353,7 +353,7 @@ impl Forward<'_> {
             Product::whole(&layer.ffn_up, &mut work.up),
         ];
         let (x, dispatch) = (&work.normed[..size], &mut work.dispatch);
-        work.activations.multiply(self.pool, dispatch, x, products, None);
+        work.activations.multiply(self.pool, dispatch, &mut work.sums, x, products, None);
         self.report("ffn_up", at, 0, ff, |work| &work.up[..wide]);
         self.report("ffn_gate", at, 0, ff, |work| &work.gate[..wide]);
 
@@ -376,7 +376,7 @@ impl Forward<'_> {
         };
         let product = Product::whole(&layer.ffn_down, &mut work.projected);
         let (dispatch, stream) = (&mut work.dispatch, &mut work.x[..size]);
-        work.activations.multiply(self.pool, dispatch, x, [product], Some(stream));
+        work.activations.multiply(self.pool, dispatch, &mut work.sums, x, [product], Some(stream));
         self.report(names.feed_forward, at, 0, width, |work| &work.projected[..size]);
         self.report("l_out", at, 0, width, |work| &work.x[..size]);
     }
@@ -440,7 +440,7 @@ impl Forward<'_> {
             }
         }
         let product = Product::of(matrix, logits);
-        work.activations.multiply(pool, &mut work.dispatch, x, [product], None);
+        work.activations.multiply(pool, &mut work.dispatch, &mut work.sums, x, [product], None);
         if let Some(tap) = &mut self.tap {
             let values = &logits[..rows * vocab_size];
             let (name, columns) = ("result_output", vocab_size);

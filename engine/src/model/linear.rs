@@ -10,7 +10,7 @@ use super::layers::Linear;
 use super::ternary::Ternary;
 use super::weights::{Matrix, MatrixData};
 use crate::kernels::{BlockDots, Dispatch, DotsQ8K, DotsQ80, prefetch};
-use crate::memory::CACHE_LINE;
+use crate::memory::{Aligned, CACHE_LINE};
 use crate::quant::activation::{Int8Row, Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Block};
 use crate::threads::{Chunks, ColumnShare, Columns, ThreadPool, long_steps};
 
@@ -18,7 +18,7 @@ use crate::threads::{Chunks, ColumnShare, Columns, ThreadPool, long_steps};
 const ROW_BLOCK: usize = 64;
 /// Output rows that one kernel call computes of one token: few calls, and sums that fit the first-level cache.
 const STEP_ROWS: usize = 1024;
-/// Tokens that one kernel call computes: 64 × 256 sums, 64 KiB, stay on the stack.
+/// Tokens that one kernel call of floats or blocks computes.
 const TOKEN_BLOCK: usize = 256;
 /// Bytes of weights that one token's short parts have at least: a thread's turn at them costs next to nothing.
 const SHORT_PART: usize = 64 << 10;
@@ -54,19 +54,21 @@ impl<'a> Product<'a> {
 impl Activations {
     /// `out[token][row]` of each product = matrix row · activation row; `x` are the rows that those of
     /// [`Activations::rows_for`] were filled from, for these matrices among others. Where there is a `residual`,
-    /// the outputs of the first product are added to it.
+    /// the outputs of the first product are added to it. Each thread
+    /// has its part of `sums`.
     pub(super) fn multiply<const N: usize>(
         &self,
         pool: &mut ThreadPool,
         dispatch: &mut Dispatch,
+        sums: &mut [Aligned<i32>],
         x: &[f32],
         products: [Product<'_>; N],
         residual: Option<&mut [f32]>,
     ) {
         let first = products[0].matrix;
         let tokens = x.len() / first.columns;
-        let sums = residual.is_some() || products.iter().any(|product| product.bias.is_some());
-        let add = sums.then(|| dispatch.add());
+        let biased = products.iter().any(|product| product.bias.is_some());
+        let add = (biased || residual.is_some()).then(|| dispatch.add());
         let cut = Cut { threads: pool.threads(), tokens, block_bytes: block_bytes(first) };
         let residual = residual
             .map(|residual| cut.columns([(&mut residual[..tokens * first.rows], first.rows)]));
@@ -80,11 +82,11 @@ impl Activations {
             let rows = product.matrix.rows;
             (&mut product.out[..tokens * rows], rows)
         }));
-        pool.for_each((outs, residual), |_, _, (mut outs, mut residual)| {
+        pool.for_each_with(sums, (outs, residual), |sums, _, (mut outs, mut residual)| {
             for (which, operation) in operations.iter().enumerate() {
                 if let Some(out) = outs.take(which) {
                     let residual = residual.as_mut().and_then(|residual| residual.take(which));
-                    operation.compute(out, residual);
+                    operation.compute(sums, out, residual);
                 }
             }
         });
@@ -220,8 +222,13 @@ struct Operation<'a> {
 
 impl Operation<'_> {
     /// Computes a share of the outputs and adds it to that of the residual stream, if there is one.
-    fn compute(&self, mut out: ColumnShare<'_, f32>, residual: Option<ColumnShare<'_, f32>>) {
-        self.arithmetic.compute(&mut out);
+    fn compute(
+        &self,
+        sums: &mut [i32],
+        mut out: ColumnShare<'_, f32>,
+        residual: Option<ColumnShare<'_, f32>>,
+    ) {
+        self.arithmetic.compute(sums, &mut out);
         let columns = out.columns();
         if let Some(scale) = self.scale {
             for row in 0..out.row_count() {
@@ -254,12 +261,12 @@ enum Arithmetic<'a> {
 }
 
 impl Arithmetic<'_> {
-    fn compute(&self, out: &mut ColumnShare<'_, f32>) {
+    fn compute(&self, sums: &mut [i32], out: &mut ColumnShare<'_, f32>) {
         match self {
-            Self::Ternary(ternary, x, rows) => match rows.len() {
-                1 => ternary.multiply::<STEP_ROWS>(x, rows, STEP_ROWS, out),
-                _ => ternary.multiply::<{ ROW_BLOCK * TOKEN_BLOCK }>(x, rows, ROW_BLOCK, out),
-            },
+            Self::Ternary(ternary, x, rows) => {
+                let row_block = if rows.len() == 1 { STEP_ROWS } else { ROW_BLOCK };
+                ternary.multiply(x, rows, row_block, sums, out);
+            }
             Self::F32(rows, dot) => rows.multiply(one_by_one(*dot), out),
             Self::F16(rows, dot) => rows.multiply(one_by_one(*dot), out),
             Self::Bf16(rows, dot) => rows.multiply(one_by_one(*dot), out),

@@ -5,10 +5,6 @@ use crate::quant::activation::Int8Row;
 use crate::quant::ternary_layout::Layout;
 use crate::threads::ColumnShare;
 
-/// Integer sums, on cache lines of their own: a register of them touches one line.
-#[repr(align(64))]
-struct Sums<const N: usize>([i32; N]);
-
 /// A ternary matrix and the kernels that multiply it.
 pub(super) struct Ternary<'a> {
     pub(super) codes: &'a [u8],
@@ -21,17 +17,17 @@ pub(super) struct Ternary<'a> {
 
 impl Ternary<'_> {
     /// One thread's share of the output rows, `row_block` of them at a time, for as many tokens as leave room
-    /// for `N` sums: `x` has the int8 codes of all tokens, `rows` their scales.
-    pub(super) fn multiply<const N: usize>(
+    /// for their integer sums in `sums`: `x` has the int8 codes of all tokens, `rows` their scales.
+    pub(super) fn multiply(
         &self,
         x: &[i8],
         rows: &[Int8Row],
         row_block: usize,
+        sums: &mut [i32],
         share: &mut ColumnShare<'_, f32>,
     ) {
         let (columns, together) = (self.columns, self.layout.rows_together());
         let group_bytes = self.layout.group_bytes(columns);
-        let mut sums = Sums([0; N]);
         let range = share.columns();
         for first in range.clone().step_by(row_block) {
             let count = row_block.min(range.end - first);
@@ -39,10 +35,10 @@ impl Ternary<'_> {
             let groups = first / together..(first + count).div_ceil(together);
             let row_count = groups.len() * together;
             let codes = &self.codes[groups.start * group_bytes..groups.end * group_bytes];
-            let token_block = N / row_block;
+            let token_block = sums.len() / row_block;
             let tokens = x.chunks(token_block * columns).zip(rows.chunks(token_block));
             for (block, (x, rows)) in tokens.enumerate() {
-                let sums = &mut sums.0[..row_count * rows.len()];
+                let sums = &mut sums[..row_count * rows.len()];
                 (self.dots)(codes, columns, x, sums);
                 for (t, (sums, row)) in sums.chunks_exact(row_count).zip(rows).enumerate() {
                     let out = share.row(block * token_block + t);

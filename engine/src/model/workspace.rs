@@ -12,22 +12,27 @@ use crate::memory::{Aligned, OutOfMemory, aligned_zeros, zeros};
 
 /// Buffers for chunks of up to [`Workspace::chunk`] positions; allocated once a session.
 pub(crate) struct Workspace {
-    pub(super) x: Vec<f32>,
-    pub(super) normed: Vec<f32>,
-    pub(super) q: Vec<f32>,
-    pub(super) k: Vec<f32>,
-    pub(super) v: Vec<f32>,
-    pub(super) attended: Vec<f32>,
-    pub(super) projected: Vec<f32>,
-    pub(super) gate: Vec<f32>,
-    pub(super) up: Vec<f32>,
+    pub(super) x: Aligned<f32>,
+    pub(super) normed: Aligned<f32>,
+    pub(super) q: Aligned<f32>,
+    pub(super) k: Aligned<f32>,
+    pub(super) v: Aligned<f32>,
+    pub(super) attended: Aligned<f32>,
+    pub(super) projected: Aligned<f32>,
+    pub(super) gate: Aligned<f32>,
+    pub(super) up: Aligned<f32>,
     pub(super) activations: Activations,
+    /// Integer sums of each thread.
+    pub(super) sums: Vec<Aligned<i32>>,
     pub(super) attention: Vec<AttentionScratch>,
     /// The model's kernels, and how often each was used.
     pub(crate) dispatch: Dispatch,
     /// Positions of one chunk.
     pub(crate) chunk: usize,
 }
+
+/// Integer sums that a thread has room for, 64 KiB: those of 64 rows and 256 tokens.
+const SUMS: usize = 64 * 256;
 
 /// Tokens whose queries are multiplied with the keys together.
 pub(super) const TILE_TOKENS: usize = 8;
@@ -55,7 +60,7 @@ impl Workspace {
     ) -> Result<Self, OutOfMemory> {
         let [x, normed, q, k, v, attended, projected, gate, up] = widths(model.config());
         let padded = KvCache::padded(context);
-        let rows = |width: usize| zeros(chunk.saturating_mul(width));
+        let rows = |width: usize| aligned_zeros(chunk.saturating_mul(width));
         let queries = queries(model.config(), chunk);
         let (length, pairs) = (model.config().head_length, queries.saturating_mul(padded));
         let scratch = |_| {
@@ -79,6 +84,7 @@ impl Workspace {
             gate: rows(gate)?,
             up: rows(up)?,
             activations: Activations::new(chunk, normed)?,
+            sums: (0..threads).map(|_| aligned_zeros(SUMS)).collect::<Result<_, _>>()?,
             dispatch: Dispatch::new(model.kernels),
             attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
             chunk,
@@ -97,6 +103,7 @@ impl Workspace {
             .saturating_add(padded.saturating_mul(size_of::<f16>()))
             .saturating_add(queries * config.head_length * 2 * size_of::<f32>())
             .saturating_add(RoundedQueries::bytes(queries, config.head_length))
+            .saturating_add(SUMS * size_of::<i32>())
             .saturating_mul(threads);
         rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
     }
