@@ -1,10 +1,11 @@
 //! The worker pool: the only place that starts threads that compute while a model runs (loading and
 //! synthesis use rayon's).
 //!
-//! One fork-join at a time, with a fixed split of the work, so that no result depends on timing.
+//! One fork-join at a time. Threads take the parts of a job one by one, so that none waits long for a slower
+//! one; each part is computed whole by one thread, so that no result depends on which.
 //! Workers spin for a while after each job, because the next one of the same token is microseconds
 //! away, and then park, so that a waiting pool takes nothing from others. A pool of one thread
-//! starts none. This file hands out disjoint parts of slices; it computes nothing.
+//! starts none. It hands out parts ([`Parts`]); it computes nothing.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -207,8 +208,8 @@ impl ThreadPool {
         });
     }
 
-    /// Says what each thread reads in the next job but one, or whenever it reads weights again: a thread that has
-    /// to wait asks for it meanwhile, up to [`AHEAD`] bytes.
+    /// Says what each thread reads once the job that comes next is done: a thread that waits asks for it meanwhile,
+    /// up to 512 KiB.
     pub fn expect<'a>(&mut self, bytes_of: impl Fn(usize) -> &'a [u8]) {
         for (thread, ahead) in self.shared.ahead.iter().enumerate() {
             let bytes = bytes_of(thread);
@@ -229,18 +230,19 @@ struct Ahead {
 /// How much of it a thread has asked for.
 #[derive(Debug)]
 struct Fetched {
-    start: *const u8,
+    /// The address that it began at.
+    start: usize,
     bytes: usize,
 }
 
 impl Fetched {
-    const NOTHING: Self = Self { start: std::ptr::null(), bytes: 0 };
+    const NOTHING: Self = Self { start: 0, bytes: 0 };
 
     /// One turn of a waiting loop: asks for the next lines, or does nothing for a moment.
     fn turn(&mut self, ahead: &Ahead) {
         let start = ahead.start.load(Ordering::Relaxed).cast_const();
-        if start != self.start {
-            *self = Self { start, bytes: 0 };
+        if start.addr() != self.start {
+            *self = Self { start: start.addr(), bytes: 0 };
         }
         if self.bytes < ahead.bytes.load(Ordering::Relaxed) {
             for line in 0..LINES_A_TURN {

@@ -95,10 +95,14 @@ impl Activations {
 
 /// Converts a row of f32.
 type Convert<T> = fn(&[f32], &mut [T]);
+/// Converts a row of f32 to int8 codes, and says what they mean.
+type Quantize = fn(&[f32], &mut [i8]) -> Int8Row;
+/// The codes of rows, and what they mean.
+type Int8Rows<'a> = (Chunks<'a, i8>, Chunks<'a, Int8Row>);
 
 /// Rows of every form that is wanted, with the kernels that fill them; a part is one token's.
 pub(super) struct FormRows<'a> {
-    int8: Option<(fn(&[f32], &mut [i8]) -> Int8Row, (Chunks<'a, i8>, Chunks<'a, Int8Row>))>,
+    int8: Option<(Quantize, Int8Rows<'a>)>,
     f16: Option<(Convert<f16>, Chunks<'a, f16>)>,
     bf16: Option<(Convert<bf16>, Chunks<'a, bf16>)>,
     q8_0: Option<(Convert<Q80Block>, Chunks<'a, Q80Block>)>,
@@ -132,7 +136,7 @@ type Int8Place<'a> = (&'a mut [i8], &'a mut [Int8Row]);
 
 /// One token's row in every form that is wanted.
 pub(super) struct FormRow<'a> {
-    int8: Option<(fn(&[f32], &mut [i8]) -> Int8Row, Int8Place<'a>)>,
+    int8: Option<(Quantize, Int8Place<'a>)>,
     f16: Option<(Convert<f16>, &'a mut [f16])>,
     bf16: Option<(Convert<bf16>, &'a mut [bf16])>,
     q8_0: Option<(Convert<Q80Block>, &'a mut [Q80Block])>,

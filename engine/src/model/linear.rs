@@ -211,13 +211,15 @@ impl Cut {
     }
 }
 
+/// a += b.
+type Add = fn(&mut [f32], &[f32]);
+
 /// The arithmetic of one product, and what follows it.
 struct Operation<'a> {
     arithmetic: Arithmetic<'a>,
     scale: Option<f32>,
     bias: Option<&'a [f32]>,
-    /// a += b; there where it is needed.
-    add: Option<fn(&mut [f32], &[f32])>,
+    add: Option<Add>,
 }
 
 impl Operation<'_> {

@@ -16,7 +16,7 @@ const QUERIES: usize = 4;
 /// How many blocks of 32 values in front of its place a tile is fetched into the second-level cache, and into
 /// the first, counted over all of its rows.
 const FAR: usize = 128;
-const NEAR: usize = 16;
+const NEAR: usize = 40;
 
 /// Sums of 16 lanes, one register for each result.
 type Lanes = [__m512; TOGETHER];
