@@ -1,8 +1,9 @@
 //! Panels of 6-bit codes: 64 rows together, four neighbouring columns of all of them in 192 bytes.
 //!
 //! The 256 codes of a group lie little-endian one behind the other; code 4 r + k is that of row r in column
-//! k of the group, so that those of 16 rows fill a register. A code is an integer from −31 to 31, plus 32, so that a register of them is the unsigned
-//! side of `vpdpbusd`. What the integers stand for is the caller's affair.
+//! k of the group, so that those of 16 rows fill a register. A code is an integer from −31 to 31, plus 32, so
+//! that a register of them is the unsigned side of `vpdpbusd`. What the integers stand for is the caller's
+//! affair.
 
 /// Rows of a panel.
 pub const ROWS: usize = 64;

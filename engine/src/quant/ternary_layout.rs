@@ -14,7 +14,7 @@ pub enum Layout {
     /// bits down, so that a 512-bit register meets its activations in natural order. A last block
     /// of 128, where there is one, stays as in the file.
     Blocks256,
-    /// 16 rows together, 12 columns of them in 40 bytes: [`panels`].
+    /// 64 rows together, 12 columns of them in 160 bytes: [`panels`].
     Panels,
 }
 

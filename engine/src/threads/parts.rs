@@ -92,11 +92,6 @@ impl<'a, T> Tiles<'a, T> {
     fn across(&self) -> usize {
         self.row_length.div_ceil(self.tile.1)
     }
-
-    /// The first row of a tile.
-    pub fn first_row(&self, index: usize) -> usize {
-        index / self.across() * self.tile.0
-    }
 }
 
 impl<'a, T: Send> Parts for Tiles<'a, T> {
@@ -108,7 +103,8 @@ impl<'a, T: Send> Parts for Tiles<'a, T> {
     }
 
     unsafe fn part(&self, index: usize) -> Self::Part {
-        let (row, column) = (self.first_row(index), index % self.across() * self.tile.1);
+        let (row, column) =
+            (index / self.across() * self.tile.0, index % self.across() * self.tile.1);
         // SAFETY: the index is below the count, so the row exists; tiles do not overlap, and each is asked for once.
         let first = unsafe { self.first.0.add(row * self.row_length) };
         let columns = column..self.row_length.min(column + self.tile.1);
