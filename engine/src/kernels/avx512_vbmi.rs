@@ -9,7 +9,6 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::macros::available;
-use super::prefetch::{prefetch, prefetch_near};
 use super::table::{Isa, Kernels};
 use super::{avx512, scalar};
 use crate::quant::panels::{
@@ -118,11 +117,14 @@ fn load_last_part<const N: usize>(bytes: &[u8; N]) -> __m512i {
 
 /// Asks for the lines that the next blocks of `N` bytes lie in.
 #[inline(always)]
-fn prefetch_blocks<const N: usize>(block: &[u8]) {
-    let ahead = |by: usize| block.as_ptr().wrapping_add(by);
+fn prefetch<const N: usize>(block: &[u8]) {
+    let ahead = |by: usize| block.as_ptr().wrapping_add(by).cast::<i8>();
     for line in (0..N).step_by(64) {
-        prefetch(ahead(FAR + line));
-        prefetch_near(ahead(NEAR + line));
+        // SAFETY: a prefetch reads nothing and faults at no address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(ahead(FAR + line));
+            _mm_prefetch::<_MM_HINT_T0>(ahead(NEAR + line));
+        }
     }
 }
 
@@ -181,7 +183,7 @@ fn one_panel(
     while let (Some(bytes), Some((block, behind))) =
         (panel[start..].first_chunk::<{ BLOCK_BYTES + TAIL }>(), rest.split_first_chunk::<BLOCK>())
     {
-        prefetch_blocks::<BLOCK_BYTES>(bytes);
+        prefetch::<BLOCK_BYTES>(bytes);
         for (g, x) in block.iter().enumerate() {
             let x = broadcast_lanes(x);
             for (p, acc) in acc.iter_mut().enumerate() {
@@ -191,7 +193,7 @@ fn one_panel(
         }
         (start, rest) = (start + BLOCK_BYTES, behind);
     }
-    prefetch_blocks::<BLOCK_BYTES>(&panel[start..]);
+    prefetch::<BLOCK_BYTES>(&panel[start..]);
     let groups = panel[start..].as_chunks::<GROUP_BYTES>().0;
     for (group, x) in groups.iter().zip(rest.iter().chain(last)) {
         let x = broadcast_lanes(x);
@@ -271,7 +273,7 @@ fn six_bit_rows<const T: usize>(panels: &[u8], columns: usize, x: &[i8], sums: &
         while let Some(bytes) =
             panel[start..].first_chunk::<{ six_bit::GROUP_BYTES + SIX_BIT_TAIL }>()
         {
-            prefetch_blocks::<{ six_bit::GROUP_BYTES }>(bytes);
+            prefetch::<{ six_bit::GROUP_BYTES }>(bytes);
             let mut x = [_mm512_setzero_si512(); T];
             for (x, row) in x.iter_mut().zip(rows) {
                 *x = broadcast(&row[lane]);
@@ -329,7 +331,8 @@ fn many_tokens(panel: &[u8], columns: usize, activations: &[i8], tokens: usize, 
         while token < tokens {
             let count = TOKENS.min(tokens - token);
             for line in lines.by_ref().take(share) {
-                prefetch(next.wrapping_add(64 * line));
+                // It reads nothing and faults at no address.
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(64 * line).cast());
             }
             let x = &activations[token * columns + start..];
             let sums = Sums {

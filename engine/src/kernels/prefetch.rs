@@ -17,15 +17,3 @@ pub(crate) fn prefetch(line: *const u8) {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = line;
 }
-
-/// The same into the first-level cache, where the processor is x86-64; elsewhere nothing.
-#[inline(always)]
-pub(super) fn prefetch_near(line: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of x86-64, and the instruction reads nothing that a program could see.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
-}

@@ -136,7 +136,7 @@ impl Forward<'_> {
         let matrices = [&layer.attn_q, &layer.attn_k, &layer.attn_v].map(|linear| &linear.matrix);
         self.norm_x(layer.attn_norm.get(), size, &matrices);
         self.report("attn_norm", at, 0, width, |work| &work.normed[..size]);
-        linear::expect(self.pool, tokens, &[&layer.attn_output.matrix]);
+        linear::expect(self.pool, &[&layer.attn_output.matrix]);
         let work = &mut *self.work;
         let products = [
             Product::scaled(&layer.attn_q, &mut work.q),
@@ -249,7 +249,7 @@ impl Forward<'_> {
                 self.pool.for_each(rows, |_, token, row| row.fill(&x[token * query..][..query]));
             }
         }
-        linear::expect(self.pool, tokens, &[&layer.ffn_gate.matrix, &layer.ffn_up.matrix]);
+        linear::expect(self.pool, &[&layer.ffn_gate.matrix, &layer.ffn_up.matrix]);
         let work = &mut *self.work;
         let x = match &layer.attn_sub_norm {
             Some(_) => &work.normed[..attended],
@@ -346,7 +346,7 @@ impl Forward<'_> {
         self.norm_x(layer.ffn_norm.get(), size, &matrices);
         self.report("ffn_norm", at, 0, width, |work| &work.normed[..size]);
 
-        linear::expect(self.pool, tokens, &[&layer.ffn_down.matrix]);
+        linear::expect(self.pool, &[&layer.ffn_down.matrix]);
         let work = &mut *self.work;
         let products = [
             Product::whole(&layer.ffn_gate, &mut work.gate),
@@ -365,9 +365,9 @@ impl Forward<'_> {
         match self.model.weights.layers.get(index + 1) {
             Some(next) => {
                 let next = [&next.attn_q, &next.attn_k, &next.attn_v];
-                linear::expect(self.pool, tokens, &next.map(|linear| &linear.matrix));
+                linear::expect(self.pool, &next.map(|linear| &linear.matrix));
             }
-            None => self.expect_head(tokens),
+            None => self.expect_head(),
         }
         let work = &mut *self.work;
         let x = match &layer.ffn_sub_norm {
@@ -408,10 +408,10 @@ impl Forward<'_> {
     }
 
     /// Says that the head is what comes next.
-    fn expect_head(&mut self, tokens: usize) {
+    fn expect_head(&mut self) {
         match &self.top {
             Some(top) => top.screen.expect(self.pool),
-            None => linear::expect(self.pool, tokens, &[self.model.head()]),
+            None => linear::expect(self.pool, &[self.model.head()]),
         }
     }
 
@@ -424,9 +424,8 @@ impl Forward<'_> {
         self.norm_x(model.weights.output_norm.get(), rows * width, &[matrix]);
         self.report("result_norm", None, 0, width, |work| &work.normed[..rows * width]);
         if let Some(first) = model.weights.layers.first() {
-            // What comes behind logits is a single token, if anything.
             let first = [&first.attn_q, &first.attn_k, &first.attn_v];
-            linear::expect(self.pool, 1, &first.map(|linear| &linear.matrix));
+            linear::expect(self.pool, &first.map(|linear| &linear.matrix));
         }
         let (work, pool) = (&mut *self.work, &mut *self.pool);
         let x = &work.normed[..rows * width];

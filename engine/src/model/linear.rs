@@ -169,14 +169,12 @@ impl Activations {
     }
 }
 
-/// Tells each thread's first weights of a later product for `tokens` tokens, so that it can ask for them while it
-/// waits.
-pub(super) fn expect(pool: &mut ThreadPool, tokens: usize, matrices: &[&Matrix]) {
+/// Tells each thread's first weights of the product to come, so that it can ask for them while it waits.
+pub(super) fn expect(pool: &mut ThreadPool, matrices: &[&Matrix]) {
     let threads = pool.threads();
     let blocks: usize = matrices.iter().map(|matrix| matrix.rows.div_ceil(ROW_BLOCK)).sum();
     pool.expect(|thread| {
-        // As `Cut::columns` deals them out.
-        let mut block = if tokens == 1 { long_steps(blocks, threads) * thread } else { thread };
+        let mut block = long_steps(blocks, threads) * thread;
         for matrix in matrices {
             let rows = matrix.rows.div_ceil(ROW_BLOCK);
             if block < rows {

@@ -6,7 +6,6 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::{dot_f16, dot_f32, fold, load_f32, widen};
-use crate::kernels::prefetch::{prefetch, prefetch_near};
 
 /// Results that are folded together.
 const TOGETHER: usize = 16;
@@ -231,8 +230,9 @@ fn value_tile<const Q: usize, const R: usize, const FETCH: bool>(
             let (far, near) = (far.of(block), near.of(block));
             for row in rows {
                 let row = row.as_ptr().cast::<f16>();
-                prefetch(row.wrapping_add(far).cast());
-                prefetch_near(row.wrapping_add(near).cast());
+                // They read nothing and fault at no address.
+                _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(far).cast());
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(near).cast());
             }
         }
         for (half, acc) in acc.iter_mut().enumerate() {
