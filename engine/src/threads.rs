@@ -167,25 +167,7 @@ impl ThreadPool {
     /// # Panics
     /// With the panic of a task, as [`ThreadPool::run`].
     pub fn for_each<P: Parts>(&mut self, parts: P, task: impl Fn(usize, usize, P::Part) + Sync) {
-        let count = parts.count();
-        if count == 0 {
-            return;
-        }
-        if count == 1 {
-            // SAFETY: the only index, once.
-            return task(0, 0, unsafe { parts.part(0) });
-        }
-        let next = Padded(AtomicUsize::new(0));
-        self.run(&|thread| {
-            loop {
-                let index = next.0.fetch_add(1, Ordering::Relaxed);
-                if index >= count {
-                    break;
-                }
-                // SAFETY: the index is below the count, and the counter gives it out once.
-                task(thread, index, unsafe { parts.part(index) });
-            }
-        });
+        self.deal(&parts, 0, task);
     }
 
     /// The same with something of its own for every thread: `task(scratch, index, part)`.
@@ -198,13 +180,71 @@ impl ThreadPool {
         parts: P,
         task: impl Fn(&mut S, usize, P::Part) + Sync,
     ) {
+        self.deal_with(scratch, &parts, 0, task);
+    }
+
+    /// The same where parts are neighbours in memory: each thread first has many in a row, and what is left is for
+    /// whoever is first ([`long_steps`]).
+    ///
+    /// # Panics
+    /// As [`ThreadPool::for_each_with`].
+    pub fn for_each_in_runs<S: Send, P: Parts>(
+        &mut self,
+        scratch: &mut [S],
+        parts: P,
+        task: impl Fn(&mut S, usize, P::Part) + Sync,
+    ) {
+        let run = long_steps(parts.count(), self.threads());
+        self.deal_with(scratch, &parts, run, task);
+    }
+
+    fn deal_with<S: Send, P: Parts>(
+        &mut self,
+        scratch: &mut [S],
+        parts: &P,
+        run: usize,
+        task: impl Fn(&mut S, usize, P::Part) + Sync,
+    ) {
         assert!(scratch.len() >= self.threads(), "one scratch value for each thread");
         let own = Chunks::new(scratch, 1);
-        self.for_each(parts, |thread, index, part| {
+        self.deal(parts, run, |thread, index, part| {
             // SAFETY: a thread's number is below the threads and is one thread's alone, and its task has ended
             // before it has the next.
             let scratch = unsafe { own.part(thread) };
             task(&mut scratch[0], index, part);
+        });
+    }
+
+    /// Each thread has `run` parts in a row, which are not more than there are, and then the next that nobody has.
+    fn deal<P: Parts>(
+        &mut self,
+        parts: &P,
+        run: usize,
+        task: impl Fn(usize, usize, P::Part) + Sync,
+    ) {
+        let count = parts.count();
+        match count {
+            0 => return,
+            // SAFETY: the only index, once.
+            1 => return task(0, 0, unsafe { parts.part(0) }),
+            _ => {}
+        }
+        let threads = self.threads();
+        assert!(run <= count / threads, "runs of parts that there are");
+        let next = Padded(AtomicUsize::new(threads * run));
+        self.run(&|thread| {
+            for index in thread * run..(thread + 1) * run {
+                // SAFETY: the index is below the count, and lies in this thread's run alone.
+                task(thread, index, unsafe { parts.part(index) });
+            }
+            loop {
+                let index = next.0.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    break;
+                }
+                // SAFETY: the index is below the count and behind all runs, and the counter gives it out once.
+                task(thread, index, unsafe { parts.part(index) });
+            }
         });
     }
 

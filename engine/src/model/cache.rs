@@ -6,6 +6,7 @@
 //! contiguous memory. It stores and rounds; it multiplies nothing.
 
 use std::fmt;
+use std::ops::Range;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -282,10 +283,11 @@ impl KvCache {
         }
     }
 
-    /// Keys of the first `positions` positions, one row of a head's length each. Behind the last stored
-    /// one, up to the allocation's step, they mean nothing.
-    pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: usize) -> Keys<'_> {
-        let (start, size) = (self.head_start(layer, kv_head), positions * self.head_length);
+    /// Keys of some positions, one row of a head's length each. Behind the last stored one, up to the
+    /// allocation's step, they mean nothing.
+    pub(super) fn keys(&self, layer: usize, kv_head: usize, positions: Range<usize>) -> Keys<'_> {
+        let start = self.head_start(layer, kv_head) + positions.start * self.head_length;
+        let size = positions.len() * self.head_length;
         match &self.keys {
             StoredKeys::F32(keys) => Keys::F32(&keys[start..][..size]),
             StoredKeys::F16(keys) => Keys::F16(&keys[start..][..size]),

@@ -4,10 +4,7 @@
 //! so are the names of tensors. Where architectures differ, [`Graph`](super::Graph) and the tensors
 //! that the file has decide. Nothing is sampled here.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use half::f16;
 
 use super::activations::FormRows;
 use super::cache::KvCache;
@@ -16,10 +13,9 @@ use super::layers::{Layer, Linear};
 use super::linear::{self, Product};
 use super::loading::Model;
 use super::rope::RopeTable;
-use super::scores::ScoreKernels;
 use super::screen::{HeadScreen, Screening};
 use super::weights::Matrix;
-use super::workspace::{TILE_TOKENS, Workspace};
+use super::workspace::Workspace;
 use crate::kernels::Dispatch;
 use crate::threads::{Chunks, ThreadPool, Tiles};
 
@@ -260,82 +256,6 @@ impl Forward<'_> {
         work.activations.multiply(self.pool, dispatch, &mut work.sums, x, [product], Some(stream));
         self.report(names.attention, at, 0, width, |work| &work.projected[..size]);
         self.report("ffn_inp", at, 0, width, |work| &work.x[..size]);
-    }
-
-    /// Causal attention of every query head over its KV head's positions, for `tokens` of the chunk
-    /// that begins at position `first`. The heads that share a KV head, of some tokens, are computed
-    /// together: each key and value is read once for all of them.
-    ///
-    /// Rows of scores reach behind a token's own position, where the weights are 0 and the values those of
-    /// later tokens of the chunk. A finite value times 0 adds nothing; if one is not (`finite` is false),
-    /// the later ones are hidden, so that a prompt in chunks gives the bits of one id after the other.
-    fn attend(&mut self, layer: usize, tokens: Range<usize>, first: usize, finite: bool) {
-        let config = self.model.config();
-        let cache = &*self.cache;
-        let (heads, length) = (config.head_count, config.head_length);
-        let group = heads / config.head_count_kv;
-        let scale = 1.0 / (length as f32).sqrt();
-        let work = &mut *self.work;
-        let (q, scratch, dispatch) = (&work.q, &mut work.attention, &mut work.dispatch);
-        let keys = ScoreKernels::of(cache.key_cache(), dispatch);
-        let (softmax, narrow, dots_f16) =
-            (dispatch.softmax(), dispatch.narrow_to_f16(), dispatch.dots_f16());
-        let out = &mut work.attended[..tokens.len() * heads * length];
-        // A prompt is cut by tokens and KV heads. One token's heads are dealt out in a row, so that hardly
-        // any keys and values are read by two threads.
-        let wide = if tokens.len() == 1 { heads.div_ceil(self.pool.threads()) } else { group };
-        let tile = (TILE_TOKENS, wide * length);
-        let tiles = Tiles::new(out, heads * length, tile);
-        self.pool.for_each_with(scratch, tiles, |scratch, _, (row, mut share)| {
-            let (count, token) = (share.row_count(), tokens.start + row);
-            let padded = KvCache::padded(first + token + count);
-            let range = share.columns().start / length..share.columns().end / length;
-            let mut head = range.start;
-            while head < range.end {
-                let kv_head = head / group;
-                let together = range.end.min((kv_head + 1) * group) - head;
-                let (queries, values) = (count * together, &mut scratch.values[..padded]);
-                let rows = scratch.queries.chunks_exact_mut(together * length);
-                for (t, x) in rows.take(count).enumerate() {
-                    let from = ((token + t) * heads + head) * length;
-                    x.copy_from_slice(&q[from..][..together * length]);
-                }
-                let x = &scratch.queries[..queries * length];
-                let scores = &mut scratch.scores[..queries * padded];
-                let weights = &mut scratch.weights[..queries * padded];
-                let attended = &mut scratch.attended[..queries * length];
-                let (stored, rounded) =
-                    (cache.keys(layer, kv_head, padded), &mut scratch.rounded_queries);
-                keys.multiply(stored, length, x, rounded, scores);
-                for (i, scores) in scores.chunks_exact_mut(padded).enumerate() {
-                    let positions = first + token + i / together + 1;
-                    let (seen, unseen) = scores.split_at_mut(KvCache::padded(positions));
-                    seen[positions..].fill(f32::NEG_INFINITY);
-                    softmax(seen, scale);
-                    unseen.fill(0.0);
-                }
-                // The reference multiplies f16 values with f16 weights.
-                narrow(scores, weights);
-                let (rows, stride) = cache.value_rows(layer, kv_head);
-                if finite {
-                    dots_f16(rows, stride, padded, weights, attended);
-                } else {
-                    for (i, o) in attended.iter_mut().enumerate() {
-                        let (query, row) = (i / length, i % length);
-                        let positions = first + token + query / together + 1;
-                        values.fill(f16::ZERO);
-                        values[..positions].copy_from_slice(&rows[row * stride..][..positions]);
-                        let weights = &weights[query * padded..][..padded];
-                        dots_f16(values, padded, padded, weights, std::slice::from_mut(o));
-                    }
-                }
-                for (t, attended) in attended.chunks_exact(together * length).enumerate() {
-                    let place = (head - range.start) * length;
-                    share.row(t)[place..][..together * length].copy_from_slice(attended);
-                }
-                head += together;
-            }
-        });
     }
 
     fn feed_forward_block(&mut self, layer: &Layer, index: usize, tokens: usize) {

@@ -2,6 +2,7 @@
 
 mod activations;
 mod arena;
+mod attention;
 mod cache;
 mod config;
 mod error;

@@ -25,6 +25,10 @@ pub(crate) struct Workspace {
     /// Integer sums of each thread.
     pub(super) sums: Vec<Aligned<i32>>,
     pub(super) attention: Vec<AttentionScratch>,
+    /// Scores of one token, all positions of each head.
+    pub(super) scores: Aligned<f32>,
+    /// The same behind the softmax.
+    pub(super) weights: Aligned<f16>,
     /// The model's kernels, and how often each was used.
     pub(crate) dispatch: Dispatch,
     /// Positions of one chunk.
@@ -87,6 +91,8 @@ impl Workspace {
             sums: (0..threads).map(|_| aligned_zeros(SUMS)).collect::<Result<_, _>>()?,
             dispatch: Dispatch::new(model.kernels),
             attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
+            scores: aligned_zeros(model.config().head_count.saturating_mul(padded))?,
+            weights: aligned_zeros(model.config().head_count.saturating_mul(padded))?,
             chunk,
         })
     }
@@ -105,6 +111,9 @@ impl Workspace {
             .saturating_add(RoundedQueries::bytes(queries, config.head_length))
             .saturating_add(SUMS * size_of::<i32>())
             .saturating_mul(threads);
+        let scores = config.head_count.saturating_mul(padded);
+        let scores = scores.saturating_mul(size_of::<f32>() + size_of::<f16>());
+        let attention = attention.saturating_add(scores);
         rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
     }
 }

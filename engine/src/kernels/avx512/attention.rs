@@ -2,6 +2,7 @@
 //! 16 sums of 16 lanes are folded side by side, in the order in which the definition folds one.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use half::f16;
 
@@ -13,10 +14,13 @@ const TOGETHER: usize = 16;
 const KEYS: usize = 32;
 /// Queries of a tile, at most.
 const QUERIES: usize = 4;
-/// How many blocks of 32 values in front of its place a tile is fetched into the second-level cache, and into
-/// the first, counted over all of its rows.
-const FAR: usize = 128;
-const NEAR: usize = 40;
+/// Values of a row that meet the queries before the next row's do: what the queries have there is widened once
+/// for all rows.
+const SEGMENT: usize = 256;
+/// How many bytes in front of its place a row is fetched into the second-level cache, and into the first, counted
+/// over all rows that are read in turn.
+const FAR: usize = 32 << 10;
+const NEAR: usize = 8 << 10;
 
 /// Sums of 16 lanes, one register for each result.
 type Lanes = [__m512; TOGETHER];
@@ -49,11 +53,21 @@ fn add_neighbours(a: __m512, b: __m512) -> __m512 {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn fold_together(lanes: &Lanes) -> __m512 {
+    let mut halves = [_mm512_setzero_ps(); TOGETHER / 2];
+    for (i, halves) in halves.iter_mut().enumerate() {
+        let first = i / 4 * 8 + i % 4;
+        *halves = add_halves(lanes[first], lanes[first + 4]);
+    }
+    fold_halves(&halves)
+}
+
+/// The rest of it: register `4 i + j` has the halves of results `8 i + j` and `8 i + j + 4`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn fold_halves(halves: &[__m512; TOGETHER / 2]) -> __m512 {
     let mut sets = [_mm512_setzero_ps(); 4];
     for (j, set) in sets.iter_mut().enumerate() {
-        // Register 4 i + j is the i-th of set j, so that the results come in order.
-        let first = add_halves(lanes[j], lanes[4 + j]);
-        *set = add_quarters(first, add_halves(lanes[8 + j], lanes[12 + j]));
+        *set = add_quarters(halves[j], halves[4 + j]);
     }
     let [a, b, c, d] = sets;
     add_neighbours(add_neighbours(a, b), add_neighbours(c, d))
@@ -148,26 +162,19 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
     assert_eq!(out.len(), count * queries, "one product for each pair");
     assert!(count == 0 || (count - 1) * stride + length <= rows.len(), "all rows are there");
     let whole = if length.is_multiple_of(32) { count / TOGETHER * TOGETHER } else { 0 };
-    let mut lanes = [[_mm512_setzero_ps(); TOGETHER]; QUERIES];
-    for first in (0..whole).step_by(TOGETHER) {
+    // Short rows meet other queries while they are in the first-level cache.
+    let block = if length <= SEGMENT { KEYS } else { TOGETHER };
+    for first in (0..whole).step_by(block) {
+        let size = block.min(whole - first);
         let rows = &rows[first * stride..];
-        let mut q = 0;
-        while q < queries {
-            // The heads of one token are often four: one pass over the rows is less work than two.
-            let together = if queries - q == 4 { 4 } else { 3.min(queries - q) };
-            let x = &x[q * length..][..together * length];
-            match together {
-                4 => value_tiles::<4, 2>(rows, stride, length, x, q == 0, &mut lanes),
-                3 => value_tiles::<3, 4>(rows, stride, length, x, q == 0, &mut lanes),
-                2 => value_tiles::<2, 4>(rows, stride, length, x, q == 0, &mut lanes),
-                _ => value_tiles::<1, 4>(rows, stride, length, x, q == 0, &mut lanes),
+        for q in (0..queries).step_by(QUERIES) {
+            let (x, out) = (&x[q * length..], &mut out[q * count + first..]);
+            match queries - q {
+                1 => row_block::<1, 4>(rows, size, stride, length, x, out, count),
+                2 => row_block::<2, 4>(rows, size, stride, length, x, out, count),
+                3 => row_block::<3, 2>(rows, size, stride, length, x, out, count),
+                _ => row_block::<4, 2>(rows, size, stride, length, x, out, count),
             }
-            for (t, lanes) in lanes[..together].iter().enumerate() {
-                if let Some(out) = out[(q + t) * count + first..].first_chunk_mut() {
-                    store(out, fold_together(lanes));
-                }
-            }
-            q += together;
         }
     }
     for i in whole..count {
@@ -178,101 +185,161 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
     }
 }
 
-/// Sums of 16 lanes of [`TOGETHER`] rows with each of `Q` queries, `R` rows at a time; `length` is a multiple of
-/// 32. What is read for the first time is fetched ahead.
+/// Sums of 16 lanes of `R` rows with each of `Q` queries, for the two halves of blocks of 32 values.
+type Sums<const Q: usize, const R: usize> = [[[__m512; Q]; R]; 2];
+/// A segment of each of `Q` queries, widened.
+type Segment<const Q: usize> = [[[__m512; Q]; 2]; SEGMENT / 32];
+
+/// Products of `size` rows, whole groups of [`TOGETHER`], with each of `Q` queries, `R` rows at a time; `length` is a
+/// multiple of 32. A query's products are written side by side, those of the next one `count` behind.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn value_tiles<const Q: usize, const R: usize>(
+fn row_block<const Q: usize, const R: usize>(
     rows: &[f16],
+    size: usize,
     stride: usize,
     length: usize,
     x: &[f16],
-    fetch: bool,
-    lanes: &mut [Lanes; QUERIES],
+    out: &mut [f32],
+    count: usize,
 ) {
-    let mut queries: [&[[f16; 32]]; Q] = [&[]; Q];
-    for (query, x) in queries.iter_mut().zip(x.chunks_exact(length)) {
-        *query = x.as_chunks().0;
-    }
-    for tile in (0..TOGETHER).step_by(R) {
-        let mut tile_rows: [&[[f16; 32]]; R] = [&[]; R];
-        for (i, row) in tile_rows.iter_mut().enumerate() {
-            *row = rows[(tile + i) * stride..][..length].as_chunks().0;
+    let zero = [[[_mm512_setzero_ps(); Q]; R]; 2];
+    let mut wide: Segment<Q> = [[[_mm512_setzero_ps(); Q]; 2]; SEGMENT / 32];
+    let mut halves = [[_mm512_setzero_ps(); TOGETHER / 2]; Q];
+    if length <= SEGMENT {
+        let wide = widen_segment(x, length, 0..length, &mut wide);
+        let ahead = [NEAR / size_of::<f16>(), FAR / size_of::<f16>()];
+        for group in (0..size).step_by(TOGETHER) {
+            for tile in 0..TOGETHER / R {
+                let tile_rows = rows_of::<R>(&rows[group * stride..], stride, 0..length, tile);
+                let sums = multiply_tile(tile_rows, wide, zero, ahead);
+                add_tile(&sums, tile, &mut halves);
+            }
+            store_folded(&halves, &mut out[group..], count);
         }
-        let acc = if fetch {
-            value_tile::<Q, R, true>(tile_rows, queries, length / 32, stride)
-        } else {
-            value_tile::<Q, R, false>(tile_rows, queries, length / 32, stride)
-        };
-        for q in 0..Q {
-            for r in 0..R {
-                lanes[q][tile + r] = _mm512_add_ps(acc[0][r][q], acc[1][r][q]);
+    } else {
+        let mut sums = [zero; TOGETHER];
+        let sums = &mut sums[..TOGETHER / R];
+        for start in (0..length).step_by(SEGMENT) {
+            let end = length.min(start + SEGMENT);
+            let wide = widen_segment(x, length, start..end, &mut wide);
+            // What comes next: the same rows' next values, or the next rows' first ones.
+            let behind_row = TOGETHER * stride - length.next_multiple_of(SEGMENT);
+            let ahead = [NEAR, FAR].map(|bytes| {
+                let values = bytes / (TOGETHER * size_of::<f16>());
+                if start + values < length { values } else { behind_row + values }
+            });
+            for (tile, sums) in sums.iter_mut().enumerate() {
+                let tile_rows = rows_of::<R>(rows, stride, start..end, tile);
+                *sums = multiply_tile(tile_rows, wide, *sums, ahead);
             }
         }
+        for (tile, sums) in sums.iter().enumerate() {
+            add_tile(sums, tile, &mut halves);
+        }
+        store_folded(&halves, out, count);
     }
 }
 
-/// The 32 lanes of each row with each query, over `blocks` times 32 values; the rows of the next tiles begin
-/// `stride` values apart, behind these.
+/// What each query has in the range.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn value_tile<const Q: usize, const R: usize, const FETCH: bool>(
-    rows: [&[[f16; 32]]; R],
-    x: [&[[f16; 32]]; Q],
-    blocks: usize,
-    stride: usize,
-) -> [[[__m512; Q]; R]; 2] {
-    let mut acc = [[[_mm512_setzero_ps(); Q]; R]; 2];
-    let (far, near) =
-        (Ahead::new(FAR / R, blocks, R * stride), Ahead::new(NEAR / R, blocks, R * stride));
-    for block in 0..blocks {
-        if FETCH {
-            let (far, near) = (far.of(block), near.of(block));
-            for row in rows {
-                let row = row.as_ptr().cast::<f16>();
-                // They read nothing and fault at no address.
-                _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(far).cast());
-                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(near).cast());
-            }
+fn widen_segment<'a, const Q: usize>(
+    x: &[f16],
+    length: usize,
+    range: Range<usize>,
+    wide: &'a mut Segment<Q>,
+) -> &'a [[[__m512; Q]; 2]] {
+    let blocks = range.len() / 32;
+    for q in 0..Q {
+        let x = &x[q * length..][range.clone()];
+        for (wide, x) in wide[..blocks].iter_mut().zip(x.as_chunks::<32>().0) {
+            let halves = x.as_chunks().0;
+            wide[0][q] = widen(&halves[0]);
+            wide[1][q] = widen(&halves[1]);
         }
-        for (half, acc) in acc.iter_mut().enumerate() {
-            let mut values = [_mm512_setzero_ps(); Q];
-            for q in 0..Q {
-                values[q] = widen(&x[q][block].as_chunks().0[half]);
-            }
+    }
+    &wide[..blocks]
+}
+
+/// What the rows of a tile have in the range. They lie 4 apart, so that what is added first when they are folded is
+/// in one tile.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn rows_of<const R: usize>(
+    rows: &[f16],
+    stride: usize,
+    range: Range<usize>,
+    tile: usize,
+) -> [&[[f16; 32]]; R] {
+    let mut tile_rows: [&[[f16; 32]]; R] = [&[]; R];
+    for (i, row) in tile_rows.iter_mut().enumerate() {
+        let index = tile / 4 * 4 * R + tile % 4 + 4 * i;
+        *row = rows[index * stride..][range.clone()].as_chunks().0;
+    }
+    tile_rows
+}
+
+/// Adds to the 32 lanes of each row with each query; what lies `ahead` values behind is fetched.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn multiply_tile<const Q: usize, const R: usize>(
+    rows: [&[[f16; 32]]; R],
+    x: &[[[__m512; Q]; 2]],
+    mut sums: Sums<Q, R>,
+    ahead: [usize; 2],
+) -> Sums<Q, R> {
+    for row in rows {
+        assert_eq!(row.len(), x.len(), "as many values of each");
+    }
+    for (block, x) in x.iter().enumerate() {
+        for row in rows {
+            // They read nothing and fault at no address.
+            let row = row[block].as_ptr().cast::<f16>();
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(ahead[0]).cast());
+            _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(ahead[1]).cast());
+        }
+        for (half, sums) in sums.iter_mut().enumerate() {
             for r in 0..R {
                 let row = widen(&rows[r][block].as_chunks().0[half]);
                 for q in 0..Q {
-                    acc[r][q] = _mm512_fmadd_ps(row, values[q], acc[r][q]);
+                    sums[r][q] = _mm512_fmadd_ps(row, x[half][q], sums[r][q]);
                 }
             }
         }
     }
-    acc
+    sums
 }
 
-/// Where a row of a tile is read some blocks later: further on in that row, or in a row of a later tile.
-struct Ahead {
-    blocks: usize,
-    /// Blocks of a later tile that lie before the place.
-    beyond: usize,
-    /// How far the row of that tile is, and that of the one behind it, in values.
-    rows: [usize; 2],
-}
-
-impl Ahead {
-    #[inline(always)]
-    fn new(ahead: usize, blocks: usize, tile: usize) -> Self {
-        let tiles = ahead / blocks;
-        Self { blocks, beyond: ahead % blocks, rows: [tiles * tile, (tiles + 1) * tile] }
+/// Adds the two sums of each row, and begins to fold them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn add_tile<const Q: usize, const R: usize>(
+    sums: &Sums<Q, R>,
+    tile: usize,
+    halves: &mut [[__m512; TOGETHER / 2]; Q],
+) {
+    for q in 0..Q {
+        for pair in 0..R / 2 {
+            let [a, b] = [2 * pair, 2 * pair + 1];
+            let a = _mm512_add_ps(sums[0][a][q], sums[1][a][q]);
+            let b = _mm512_add_ps(sums[0][b][q], sums[1][b][q]);
+            halves[q][(tile / 4 + pair) * 4 + tile % 4] = add_halves(a, b);
+        }
     }
+}
 
-    /// The place that is read that many blocks behind `block`, in values behind the row's beginning.
-    #[inline(always)]
-    fn of(&self, block: usize) -> usize {
-        match (block + self.beyond).checked_sub(self.blocks) {
-            None => self.rows[0] + 32 * (block + self.beyond),
-            Some(block) => self.rows[1] + 32 * block,
+/// Folds what each query has with the rows of a group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn store_folded<const Q: usize>(
+    halves: &[[__m512; TOGETHER / 2]; Q],
+    out: &mut [f32],
+    count: usize,
+) {
+    for (q, halves) in halves.iter().enumerate() {
+        if let Some(out) = out[q * count..].first_chunk_mut() {
+            store(out, fold_halves(halves));
         }
     }
 }
