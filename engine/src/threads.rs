@@ -1,8 +1,9 @@
 //! The worker pool: the only place that starts threads that compute while a model runs (loading and
 //! synthesis use rayon's).
 //!
-//! One fork-join at a time. Threads take the parts of a job one by one, so that none waits long for a slower
-//! one; each part is computed whole by one thread, so that no result depends on which.
+//! One fork-join at a time. Each thread has neighbouring parts of a job, takes them in order, and then helps the
+//! others from the end of theirs: what parts are made of is read in streams, and none waits long for a slower
+//! thread. Each part is computed whole by one thread, so that no result depends on which.
 //! Workers spin for a while after each job, because the next one of the same token is microseconds
 //! away, and then park, so that a waiting pool takes nothing from others. A pool of one thread
 //! starts none. It hands out parts ([`Parts`]); it computes nothing.
@@ -15,12 +16,15 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
-pub use parts::{Chunks, ColumnShare, ColumnShares, Columns, Parts, Tiles, long_steps};
+pub use parts::{Chunks, ColumnShare, ColumnShares, Columns, Parts, Tiles};
+use queue::Queue;
+pub use queue::own_parts;
 
 use crate::kernels::prefetch;
 use crate::memory::CACHE_LINE;
 
 mod parts;
+mod queue;
 
 /// Turns of the waiting loop before a worker parks. A turn's time is the processor's affair: all of
 /// them were measured once as 231 µs.
@@ -51,6 +55,8 @@ struct Shared {
     spins: u32,
     /// What each thread reads next.
     ahead: Vec<Padded<Ahead>>,
+    /// The parts of the current job that each thread has left.
+    queues: Vec<Padded<Queue>>,
 }
 
 /// The current job. `run` writes it while `running` is 0 and before it raises `generation`; workers
@@ -94,6 +100,7 @@ impl ThreadPool {
             stop: AtomicBool::new(false),
             spins: if threads.get() <= processors { SPINS } else { 0 },
             ahead: (0..threads.get()).map(|_| Padded(Ahead::default())).collect(),
+            queues: (0..threads.get()).map(|_| Padded(Queue::default())).collect(),
         });
         let mut pool = Self { shared, workers: Vec::new(), fetched: Fetched::NOTHING };
         for index in 1..threads.get() {
@@ -161,13 +168,30 @@ impl ThreadPool {
         }
     }
 
-    /// Calls `task(thread, index, part)` for every part. Each thread takes the next part that nobody has; a single
-    /// part is the caller's, because waking the others costs more than they could help.
+    /// Calls `task(thread, index, part)` for every part. A single part is the caller's, because waking the others
+    /// costs more than they could help.
     ///
     /// # Panics
     /// With the panic of a task, as [`ThreadPool::run`].
     pub fn for_each<P: Parts>(&mut self, parts: P, task: impl Fn(usize, usize, P::Part) + Sync) {
-        self.deal(&parts, 0, task);
+        let (count, threads) = (parts.count(), self.threads());
+        if count <= 1 || threads == 1 {
+            for index in 0..count {
+                // SAFETY: the index is below the count, and comes once.
+                task(0, index, unsafe { parts.part(index) });
+            }
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        for (thread, queue) in shared.queues.iter().enumerate() {
+            queue.0.fill(own_parts(count, threads, thread));
+        }
+        self.run(&|thread| {
+            while let Some(index) = shared.next_part(thread) {
+                // SAFETY: the queues hold the indices below the count, and give each out once.
+                task(thread, index, unsafe { parts.part(index) });
+            }
+        });
     }
 
     /// The same with something of its own for every thread: `task(scratch, index, part)`.
@@ -180,71 +204,13 @@ impl ThreadPool {
         parts: P,
         task: impl Fn(&mut S, usize, P::Part) + Sync,
     ) {
-        self.deal_with(scratch, &parts, 0, task);
-    }
-
-    /// The same where parts are neighbours in memory: each thread first has many in a row, and what is left is for
-    /// whoever is first ([`long_steps`]).
-    ///
-    /// # Panics
-    /// As [`ThreadPool::for_each_with`].
-    pub fn for_each_in_runs<S: Send, P: Parts>(
-        &mut self,
-        scratch: &mut [S],
-        parts: P,
-        task: impl Fn(&mut S, usize, P::Part) + Sync,
-    ) {
-        let run = long_steps(parts.count(), self.threads());
-        self.deal_with(scratch, &parts, run, task);
-    }
-
-    fn deal_with<S: Send, P: Parts>(
-        &mut self,
-        scratch: &mut [S],
-        parts: &P,
-        run: usize,
-        task: impl Fn(&mut S, usize, P::Part) + Sync,
-    ) {
         assert!(scratch.len() >= self.threads(), "one scratch value for each thread");
         let own = Chunks::new(scratch, 1);
-        self.deal(parts, run, |thread, index, part| {
+        self.for_each(parts, |thread, index, part| {
             // SAFETY: a thread's number is below the threads and is one thread's alone, and its task has ended
             // before it has the next.
             let scratch = unsafe { own.part(thread) };
             task(&mut scratch[0], index, part);
-        });
-    }
-
-    /// Each thread has `run` parts in a row, which are not more than there are, and then the next that nobody has.
-    fn deal<P: Parts>(
-        &mut self,
-        parts: &P,
-        run: usize,
-        task: impl Fn(usize, usize, P::Part) + Sync,
-    ) {
-        let count = parts.count();
-        match count {
-            0 => return,
-            // SAFETY: the only index, once.
-            1 => return task(0, 0, unsafe { parts.part(0) }),
-            _ => {}
-        }
-        let threads = self.threads();
-        assert!(run <= count / threads, "runs of parts that there are");
-        let next = Padded(AtomicUsize::new(threads * run));
-        self.run(&|thread| {
-            for index in thread * run..(thread + 1) * run {
-                // SAFETY: the index is below the count, and lies in this thread's run alone.
-                task(thread, index, unsafe { parts.part(index) });
-            }
-            loop {
-                let index = next.0.fetch_add(1, Ordering::Relaxed);
-                if index >= count {
-                    break;
-                }
-                // SAFETY: the index is below the count and behind all runs, and the counter gives it out once.
-                task(thread, index, unsafe { parts.part(index) });
-            }
         });
     }
 
@@ -256,6 +222,16 @@ impl ThreadPool {
             ahead.0.bytes.store(bytes.len().min(AHEAD), Ordering::Relaxed);
             ahead.0.start.store(bytes.as_ptr().cast_mut(), Ordering::Relaxed);
         }
+    }
+}
+
+impl Shared {
+    /// A thread's next part: its own first one, or the last one of another.
+    fn next_part(&self, thread: usize) -> Option<usize> {
+        let (before, from) = self.queues.split_at(thread);
+        let (own, behind) = from.split_first()?;
+        let mut others = behind.iter().chain(before);
+        own.0.take_first().or_else(|| others.find_map(|queue| queue.0.take_last()))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::threads::{Chunks, Tiles};
 /// wait for each other is more than what is read twice.
 const SPREAD: usize = 256;
 /// Keys of a part.
-const KEYS_A_PART: usize = 256;
+const KEYS_A_PART: usize = 512;
 /// Values of a head, at all positions, of a part.
 const VALUES_A_PART: usize = 16;
 
@@ -56,7 +56,7 @@ impl Forward<'_> {
         let queries = &work.q[token * heads * length..][..heads * length];
         let scores = &mut work.scores[..heads * padded];
         let tiles = Tiles::new(scores, padded, (group, KEYS_A_PART));
-        self.pool.for_each_in_runs(scratch, tiles, |scratch, _, (head, mut share)| {
+        self.pool.for_each_with(scratch, tiles, |scratch, _, (head, mut share)| {
             let columns = share.columns();
             let (x, count) = (&queries[head * length..][..group * length], columns.len());
             let out = &mut scratch.scores[..group * count];
@@ -77,7 +77,7 @@ impl Forward<'_> {
 
         let out = &mut work.attended[..heads * length];
         let tiles = Tiles::new(out, length, (group, VALUES_A_PART));
-        self.pool.for_each_in_runs(scratch, tiles, |scratch, _, (head, mut share)| {
+        self.pool.for_each_with(scratch, tiles, |scratch, _, (head, mut share)| {
             let columns = share.columns();
             let (rows, stride) = cache.value_rows(layer, head / group);
             let rows = &rows[columns.start * stride..columns.end * stride];

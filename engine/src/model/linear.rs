@@ -12,7 +12,7 @@ use super::weights::{Matrix, MatrixData};
 use crate::kernels::{BlockDots, Dispatch, DotsQ8K, DotsQ80, prefetch};
 use crate::memory::{Aligned, CACHE_LINE};
 use crate::quant::activation::{Int8Row, Q8_0_BLOCK, Q8_K_BLOCK, Q8KBlock, Q80Block};
-use crate::threads::{Chunks, ColumnShare, Columns, ThreadPool, long_steps};
+use crate::threads::{Chunks, ColumnShare, Columns, ThreadPool, own_parts};
 
 /// Output rows that one kernel call computes of several tokens; a share of the work is a multiple of it.
 const ROW_BLOCK: usize = 64;
@@ -20,8 +20,8 @@ const ROW_BLOCK: usize = 64;
 const STEP_ROWS: usize = 1024;
 /// Tokens that one kernel call of floats or blocks computes.
 const TOKEN_BLOCK: usize = 256;
-/// Bytes of weights that one token's short parts have at least: a thread's turn at them costs next to nothing.
-const SHORT_PART: usize = 64 << 10;
+/// Bytes of weights that one token's parts have at least: taking one costs next to nothing.
+const PART: usize = 64 << 10;
 /// Chosen rows that a thread takes at a time.
 const CHOSEN_ROWS: usize = 8;
 
@@ -69,19 +69,22 @@ impl Activations {
         let tokens = x.len() / first.columns;
         let biased = products.iter().any(|product| product.bias.is_some());
         let add = (biased || residual.is_some()).then(|| dispatch.add());
-        let cut = Cut { threads: pool.threads(), tokens, block_bytes: block_bytes(first) };
-        let residual = residual
-            .map(|residual| cut.columns([(&mut residual[..tokens * first.rows], first.rows)]));
+        let blocks = if tokens == 1 { blocks_a_part(first) } else { 1 };
+        let residual = residual.map(|residual| {
+            let residual = (&mut residual[..tokens * first.rows], first.rows);
+            Columns::new([residual], ROW_BLOCK).in_parts_of(blocks)
+        });
         let operations = products.each_ref().map(|product| Operation {
             arithmetic: self.arithmetic(dispatch, product.matrix, x, tokens),
             scale: product.scale,
             bias: product.bias,
             add,
         });
-        let outs = cut.columns(products.map(|product| {
+        let outs = products.map(|product| {
             let rows = product.matrix.rows;
             (&mut product.out[..tokens * rows], rows)
-        }));
+        });
+        let outs = Columns::new(outs, ROW_BLOCK).in_parts_of(blocks);
         pool.for_each_with(sums, (outs, residual), |sums, _, (mut outs, mut residual)| {
             for (which, operation) in operations.iter().enumerate() {
                 if let Some(out) = outs.take(which) {
@@ -169,12 +172,13 @@ impl Activations {
     }
 }
 
-/// Tells each thread's first weights of the product to come, so that it can ask for them while it waits.
+/// Tells each thread's first weights of one token's product to come, so that it can ask for them while it waits.
 pub(super) fn expect(pool: &mut ThreadPool, matrices: &[&Matrix]) {
-    let threads = pool.threads();
+    let Some(first) = matrices.first() else { return };
+    let (threads, a_part) = (pool.threads(), blocks_a_part(first));
     let blocks: usize = matrices.iter().map(|matrix| matrix.rows.div_ceil(ROW_BLOCK)).sum();
     pool.expect(|thread| {
-        let mut block = long_steps(blocks, threads) * thread;
+        let mut block = own_parts(blocks.div_ceil(a_part), threads, thread).start * a_part;
         for matrix in matrices {
             let rows = matrix.rows.div_ceil(ROW_BLOCK);
             if block < rows {
@@ -186,29 +190,14 @@ pub(super) fn expect(pool: &mut ThreadPool, matrices: &[&Matrix]) {
     });
 }
 
+/// Blocks of rows in a part of one token's products, of which this is the first.
+fn blocks_a_part(first: &Matrix) -> usize {
+    PART.div_ceil(block_bytes(first).max(1))
+}
+
 /// Bytes of the weights of [`ROW_BLOCK`] rows.
 fn block_bytes(matrix: &Matrix) -> usize {
     matrix.bytes().len() / matrix.rows.div_ceil(ROW_BLOCK)
-}
-
-/// How the outputs of products are cut.
-#[derive(Clone, Copy)]
-struct Cut {
-    threads: usize,
-    tokens: usize,
-    /// Bytes of the weights of [`ROW_BLOCK`] rows.
-    block_bytes: usize,
-}
-
-impl Cut {
-    /// One token's rows in long streams; those of several tokens block by block.
-    fn columns<'a, const N: usize>(self, outs: [(&'a mut [f32], usize); N]) -> Columns<'a, f32, N> {
-        let columns = Columns::new(outs, ROW_BLOCK);
-        match self.tokens {
-            1 => columns.streamed(self.threads, SHORT_PART.div_ceil(self.block_bytes.max(1))),
-            _ => columns,
-        }
-    }
 }
 
 /// a += b.

@@ -21,7 +21,7 @@ use super::arena::{Arena, Part};
 use crate::kernels::Dispatch;
 use crate::memory::{OutOfMemory, defaults, zeros};
 use crate::quant::six_bit::{self, GROUP_COLUMNS, ROWS};
-use crate::threads::{Columns, ThreadPool, long_steps};
+use crate::threads::{Chunks, ThreadPool, own_parts};
 
 /// Rows that one kernel call computes; scores are looked at in blocks of as many.
 const BLOCK: usize = 64;
@@ -179,8 +179,8 @@ impl HeadScreen {
     pub(super) fn expect(&self, pool: &mut ThreadPool) {
         let (codes, block) =
             (self.codes.bytes(), BLOCK / ROWS * six_bit::panel_bytes(self.columns));
-        let steps = long_steps(codes.len() / block, pool.threads());
-        pool.expect(|thread| &codes[thread * steps * block..]);
+        let (count, threads) = (codes.len() / block, pool.threads());
+        pool.expect(|thread| &codes[own_parts(count, threads, thread).start * block..]);
     }
 
     /// Scores and upper values of all rows.
@@ -193,12 +193,8 @@ impl HeadScreen {
     ) {
         let (columns, panels) = (self.columns, BLOCK / ROWS * six_bit::panel_bytes(self.columns));
         let (dots, codes, planes) = (dispatch.six_bit_dots(), self.codes.bytes(), &work.planes);
-        let count = work.blocks.len();
-        let parts = Columns::new([(&mut work.blocks[..], count)], 1).streamed(pool.threads(), 1);
-        pool.for_each(parts, |_, _, mut shares| {
-            let Some(mut share) = shares.take(0) else { return };
-            let range = share.columns();
-            for (index, block) in range.zip(share.row(0)) {
+        pool.for_each(Chunks::new(&mut work.blocks, 1), |_, index, blocks| {
+            for block in blocks {
                 let mut sums = [0; 2 * BLOCK];
                 dots(&codes[index * panels..][..panels], columns, planes, &mut sums);
                 let (high, low) = sums.split_at(BLOCK);

@@ -119,34 +119,8 @@ impl<'a, T: Send> Parts for Tiles<'a, T> {
 pub struct Columns<'a, T, const N: usize> {
     matrices: [(Shareable<'a, T>, usize, usize); N],
     step: usize,
-    cut: Cut,
-}
-
-/// How many steps of columns a part has.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    steps: usize,
-    /// The first parts, and the steps that each of them has.
-    long: (usize, usize),
-    /// The steps of all others; the last may have fewer.
-    short: usize,
-}
-
-impl Cut {
-    fn count(self) -> usize {
-        self.long.0 + (self.steps - self.long.0 * self.long.1).div_ceil(self.short)
-    }
-
-    fn steps_of(self, index: usize) -> Range<usize> {
-        let (parts, steps) = self.long;
-        match index.checked_sub(parts) {
-            None => index * steps..(index + 1) * steps,
-            Some(index) => {
-                let start = parts * steps + index * self.short;
-                start..self.steps.min(start + self.short)
-            }
-        }
-    }
+    /// Steps of all matrices, and of a part.
+    steps: (usize, usize),
 }
 
 impl<'a, T, const N: usize> Columns<'a, T, N> {
@@ -162,44 +136,31 @@ impl<'a, T, const N: usize> Columns<'a, T, N> {
             let rows = matrix.len() / row_length;
             (Shareable::new(matrix), row_length, rows)
         });
-        let cut = Cut { steps, long: (0, 0), short: 1 };
-        Self { matrices, step, cut }
+        Self { matrices, step, steps: (steps, 1) }
     }
 
-    /// The same in one long part for each thread and short ones, of `short` steps, that are left to whoever is
-    /// first: what is behind the columns is read in long streams, and no thread waits long for another.
+    /// The same in parts of so many steps.
     ///
     /// # Panics
-    /// If `short` is 0.
+    /// If there are none in a part.
     #[must_use]
-    pub fn streamed(mut self, threads: usize, short: usize) -> Self {
-        assert!(short > 0, "parts of something");
-        let steps = long_steps(self.cut.steps, threads);
-        self.cut = Cut { steps: self.cut.steps, long: (threads, steps), short };
+    pub fn in_parts_of(mut self, steps: usize) -> Self {
+        assert!(steps > 0, "parts of something");
+        self.steps.1 = steps;
         self
     }
 }
-
-/// Steps in each of the long parts of so many steps: a thread that is alone has all, because it waits for none.
-pub fn long_steps(steps: usize, threads: usize) -> usize {
-    match threads {
-        1 => steps,
-        _ => steps * LONG_SHARE.0 / LONG_SHARE.1 / threads,
-    }
-}
-
-/// What the long parts have of all columns.
-const LONG_SHARE: (usize, usize) = (7, 10);
 
 impl<'a, T: Send, const N: usize> Parts for Columns<'a, T, N> {
     type Part = ColumnShares<'a, T, N>;
 
     fn count(&self) -> usize {
-        self.cut.count()
+        self.steps.0.div_ceil(self.steps.1)
     }
 
     unsafe fn part(&self, index: usize) -> Self::Part {
-        let mut steps = self.cut.steps_of(index);
+        let (all, some) = self.steps;
+        let mut steps = index * some..all.min((index + 1) * some);
         let shares = std::array::from_fn(|which| {
             let (first, row_length, rows) = &self.matrices[which];
             let bound = |step: usize| (step * self.step).min(*row_length);

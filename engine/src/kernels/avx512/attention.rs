@@ -19,8 +19,8 @@ const QUERIES: usize = 4;
 const SEGMENT: usize = 256;
 /// How many bytes in front of its place a row is fetched into the second-level cache, and into the first, counted
 /// over all rows that are read in turn.
-const FAR: usize = 32 << 10;
-const NEAR: usize = 8 << 10;
+const FAR: usize = 16 << 10;
+const NEAR: usize = 4 << 10;
 
 /// Sums of 16 lanes, one register for each result.
 type Lanes = [__m512; TOGETHER];
@@ -162,18 +162,23 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
     assert_eq!(out.len(), count * queries, "one product for each pair");
     assert!(count == 0 || (count - 1) * stride + length <= rows.len(), "all rows are there");
     let whole = if length.is_multiple_of(32) { count / TOGETHER * TOGETHER } else { 0 };
-    // Short rows meet other queries while they are in the first-level cache.
-    let block = if length <= SEGMENT { KEYS } else { TOGETHER };
+    // Short rows meet all queries while they are in the first-level cache.
+    let block = match length <= SEGMENT {
+        true if queries <= QUERIES => whole.max(1),
+        true => KEYS,
+        false => TOGETHER,
+    };
+    let mut wide = [[[_mm512_setzero_ps(); QUERIES]; 2]; SEGMENT / 32];
     for first in (0..whole).step_by(block) {
         let size = block.min(whole - first);
         let rows = &rows[first * stride..];
         for q in (0..queries).step_by(QUERIES) {
             let (x, out) = (&x[q * length..], &mut out[q * count + first..]);
             match queries - q {
-                1 => row_block::<1, 4>(rows, size, stride, length, x, out, count),
-                2 => row_block::<2, 4>(rows, size, stride, length, x, out, count),
-                3 => row_block::<3, 2>(rows, size, stride, length, x, out, count),
-                _ => row_block::<4, 2>(rows, size, stride, length, x, out, count),
+                1 => row_block::<1, 4>(rows, size, stride, length, x, &mut wide, out, count),
+                2 => row_block::<2, 4>(rows, size, stride, length, x, &mut wide, out, count),
+                3 => row_block::<3, 2>(rows, size, stride, length, x, &mut wide, out, count),
+                _ => row_block::<4, 2>(rows, size, stride, length, x, &mut wide, out, count),
             }
         }
     }
@@ -187,8 +192,8 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
 
 /// Sums of 16 lanes of `R` rows with each of `Q` queries, for the two halves of blocks of 32 values.
 type Sums<const Q: usize, const R: usize> = [[[__m512; Q]; R]; 2];
-/// A segment of each of `Q` queries, widened.
-type Segment<const Q: usize> = [[[__m512; Q]; 2]; SEGMENT / 32];
+/// A block of each of the queries, widened.
+type Wide = [[__m512; QUERIES]; 2];
 
 /// Products of `size` rows, whole groups of [`TOGETHER`], with each of `Q` queries, `R` rows at a time; `length` is a
 /// multiple of 32. A query's products are written side by side, those of the next one `count` behind.
@@ -200,14 +205,14 @@ fn row_block<const Q: usize, const R: usize>(
     stride: usize,
     length: usize,
     x: &[f16],
+    wide: &mut [Wide],
     out: &mut [f32],
     count: usize,
 ) {
     let zero = [[[_mm512_setzero_ps(); Q]; R]; 2];
-    let mut wide: Segment<Q> = [[[_mm512_setzero_ps(); Q]; 2]; SEGMENT / 32];
     let mut halves = [[_mm512_setzero_ps(); TOGETHER / 2]; Q];
     if length <= SEGMENT {
-        let wide = widen_segment(x, length, 0..length, &mut wide);
+        let wide = widen_segment::<Q>(x, length, 0..length, wide);
         let ahead = [NEAR / size_of::<f16>(), FAR / size_of::<f16>()];
         for group in (0..size).step_by(TOGETHER) {
             for tile in 0..TOGETHER / R {
@@ -222,7 +227,7 @@ fn row_block<const Q: usize, const R: usize>(
         let sums = &mut sums[..TOGETHER / R];
         for start in (0..length).step_by(SEGMENT) {
             let end = length.min(start + SEGMENT);
-            let wide = widen_segment(x, length, start..end, &mut wide);
+            let wide = widen_segment::<Q>(x, length, start..end, wide);
             // What comes next: the same rows' next values, or the next rows' first ones.
             let behind_row = TOGETHER * stride - length.next_multiple_of(SEGMENT);
             let ahead = [NEAR, FAR].map(|bytes| {
@@ -248,8 +253,8 @@ fn widen_segment<'a, const Q: usize>(
     x: &[f16],
     length: usize,
     range: Range<usize>,
-    wide: &'a mut Segment<Q>,
-) -> &'a [[[__m512; Q]; 2]] {
+    wide: &'a mut [Wide],
+) -> &'a [Wide] {
     let blocks = range.len() / 32;
     for q in 0..Q {
         let x = &x[q * length..][range.clone()];
@@ -285,7 +290,7 @@ fn rows_of<const R: usize>(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn multiply_tile<const Q: usize, const R: usize>(
     rows: [&[[f16; 32]]; R],
-    x: &[[[__m512; Q]; 2]],
+    x: &[Wide],
     mut sums: Sums<Q, R>,
     ahead: [usize; 2],
 ) -> Sums<Q, R> {
