@@ -14,9 +14,9 @@ use crate::threads::{Chunks, Tiles};
 /// Positions from which on one token's attention is spread over the threads in three steps: before, what they
 /// wait for each other is more than what is read twice.
 const SPREAD: usize = 256;
-/// Keys of a part.
-const KEYS_A_PART: usize = 512;
-/// Values of a head, at all positions, of a part.
+/// Parts that a KV head's keys are cut into at least, and all keys for each thread.
+const KEY_PARTS: usize = 8;
+/// Values of a head, at all positions, in a part.
 const VALUES_A_PART: usize = 16;
 
 impl Forward<'_> {
@@ -55,7 +55,8 @@ impl Forward<'_> {
 
         let queries = &work.q[token * heads * length..][..heads * length];
         let scores = &mut work.scores[..heads * padded];
-        let tiles = Tiles::new(scores, padded, (group, KEYS_A_PART));
+        let parts = KEY_PARTS.max((KEY_PARTS * self.pool.threads()).div_ceil(config.head_count_kv));
+        let tiles = Tiles::new(scores, padded, (group, KvCache::padded(padded.div_ceil(parts))));
         self.pool.for_each_with(scratch, tiles, |scratch, _, (head, mut share)| {
             let columns = share.columns();
             let (x, count) = (&queries[head * length..][..group * length], columns.len());

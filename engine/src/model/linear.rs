@@ -69,7 +69,7 @@ impl Activations {
         let tokens = x.len() / first.columns;
         let biased = products.iter().any(|product| product.bias.is_some());
         let add = (biased || residual.is_some()).then(|| dispatch.add());
-        let blocks = if tokens == 1 { blocks_a_part(first) } else { 1 };
+        let blocks = if tokens == 1 { blocks_a_part(first, pool.threads()) } else { 1 };
         let residual = residual.map(|residual| {
             let residual = (&mut residual[..tokens * first.rows], first.rows);
             Columns::new([residual], ROW_BLOCK).in_parts_of(blocks)
@@ -175,7 +175,8 @@ impl Activations {
 /// Tells each thread's first weights of one token's product to come, so that it can ask for them while it waits.
 pub(super) fn expect(pool: &mut ThreadPool, matrices: &[&Matrix]) {
     let Some(first) = matrices.first() else { return };
-    let (threads, a_part) = (pool.threads(), blocks_a_part(first));
+    let threads = pool.threads();
+    let a_part = blocks_a_part(first, threads);
     let blocks: usize = matrices.iter().map(|matrix| matrix.rows.div_ceil(ROW_BLOCK)).sum();
     pool.expect(|thread| {
         let mut block = own_parts(blocks.div_ceil(a_part), threads, thread).start * a_part;
@@ -190,9 +191,10 @@ pub(super) fn expect(pool: &mut ThreadPool, matrices: &[&Matrix]) {
     });
 }
 
-/// Blocks of rows in a part of one token's products, of which this is the first.
-fn blocks_a_part(first: &Matrix) -> usize {
-    PART.div_ceil(block_bytes(first).max(1))
+/// Blocks of rows in a part of one token's products, of which this is the first; a thread that is alone has all,
+/// because it waits for none.
+fn blocks_a_part(first: &Matrix, threads: usize) -> usize {
+    if threads == 1 { usize::MAX } else { PART.div_ceil(block_bytes(first).max(1)) }
 }
 
 /// Bytes of the weights of [`ROW_BLOCK`] rows.
