@@ -213,7 +213,8 @@ fn row_block<const Q: usize, const R: usize>(
     let mut halves = [[_mm512_setzero_ps(); TOGETHER / 2]; Q];
     if length <= SEGMENT {
         let wide = widen_segment::<Q>(x, length, 0..length, wide);
-        let ahead = [NEAR / size_of::<f16>(), FAR / size_of::<f16>()];
+        let group = TOGETHER * length * size_of::<f16>();
+        let ahead = [NEAR, FAR].map(|bytes| (bytes / group).max(1) * TOGETHER * stride);
         for group in (0..size).step_by(TOGETHER) {
             for tile in 0..TOGETHER / R {
                 let tile_rows = rows_of::<R>(&rows[group * stride..], stride, 0..length, tile);
