@@ -370,27 +370,44 @@ mod tests {
 
     #[test]
     fn columns_of_neighbours_are_covered_once_however_they_are_cut() {
-        for (threads, short) in [(1, 1), (2, 1), (2, 3), (4, 2)] {
-            for streamed in [false, true] {
-                let mut pool = pool(threads);
-                let (mut wide, mut narrow) = (vec![0; 3 * 101], vec![0; 3 * 37]);
-                let columns = Columns::new([(&mut wide[..], 101), (&mut narrow[..], 37)], 16);
-                let columns = if streamed { columns.streamed(threads, short) } else { columns };
-                pool.for_each(columns, |_, _, mut shares| {
-                    for which in 0..2 {
-                        let Some(mut share) = shares.take(which) else { continue };
-                        assert!(share.columns().start.is_multiple_of(16));
-                        for r in 0..3 {
-                            share.row(r).iter_mut().for_each(|v| *v += r + 1);
-                        }
+        for (threads, steps) in [(1, usize::MAX), (2, 1), (2, 3), (4, 2)] {
+            let mut pool = pool(threads);
+            let (mut wide, mut narrow) = (vec![0; 3 * 101], vec![0; 3 * 37]);
+            let columns = Columns::new([(&mut wide[..], 101), (&mut narrow[..], 37)], 16);
+            pool.for_each(columns.in_parts_of(steps), |_, _, mut shares| {
+                for which in 0..2 {
+                    let Some(mut share) = shares.take(which) else { continue };
+                    assert!(share.columns().start.is_multiple_of(16));
+                    for r in 0..3 {
+                        share.row(r).iter_mut().for_each(|v| *v += r + 1);
                     }
-                });
-                for (matrix, columns) in [(wide, 101), (narrow, 37)] {
-                    let truth: Vec<usize> = (1..=3).flat_map(|i| vec![i; columns]).collect();
-                    assert_eq!(matrix, truth, "{threads} threads, {short}, {streamed}");
                 }
+            });
+            for (matrix, columns) in [(wide, 101), (narrow, 37)] {
+                let truth: Vec<usize> = (1..=3).flat_map(|i| vec![i; columns]).collect();
+                assert_eq!(matrix, truth, "{threads} threads, parts of {steps}");
             }
         }
+    }
+
+    #[test]
+    fn a_thread_begins_with_its_own_parts_and_helps_one_that_is_late() {
+        let mut pool = pool(2);
+        let mut takers = [usize::MAX; 100];
+        let helped = AtomicBool::new(false);
+        pool.for_each(Chunks::new(&mut takers, 1), |thread, index, taker| {
+            taker[0] = thread;
+            if index == 0 {
+                // The first part lasts until the other thread has taken what is behind it.
+                while !helped.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+            }
+            if index == 1 {
+                helped.store(true, Ordering::Release);
+            }
+        });
+        assert_eq!(takers[1..], [1; 99]);
     }
 
     #[test]

@@ -61,6 +61,34 @@ fn every_path_and_instruction_set_gives_the_same_bits() {
 }
 
 #[test]
+fn a_token_behind_a_long_context_has_the_bits_of_the_prompt_with_every_number_of_threads() {
+    // Beyond 256 positions several threads compute one token's attention in three steps.
+    const LONG: usize = 290;
+    let ids: Vec<u32> = (0..LONG as u32 + 8).map(|i| i * 53 % 700).collect();
+    let file = synthetic::open(&synthetic::bytes(&TINY));
+    let session = |model: &Arc<Model>, threads, key_cache| {
+        let options = SessionOptions { key_cache, chunk: 64 };
+        Session::with_options(model, 300, NonZeroUsize::new(threads).unwrap(), options).unwrap()
+    };
+    let scalar = synthetic::load(&file, Kernels::for_isa(Isa::Scalar).unwrap());
+    for keys in [KeyCache::F32, KeyCache::F16, KeyCache::Q8_0] {
+        let truth = session(&scalar, 1, keys).prefill(&ids, LogitsOf::All).unwrap();
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let model = synthetic::load(&file, Kernels::for_isa(isa).unwrap());
+            for threads in [1, 2, 5] {
+                let mut session = session(&model, threads, keys);
+                session.prefill(&ids[..LONG], LogitsOf::Nothing).unwrap();
+                for (position, id) in ids.iter().enumerate().skip(LONG) {
+                    let what = format!("{keys}, {isa}, {threads} threads, step {position}");
+                    let row = &truth[position * 768..][..768];
+                    assert_eq!(bits(session.step(*id).unwrap()), bits(row), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn rounding_moves_the_logits_and_not_those_of_the_first_position() {
     let model = synthetic::load(&synthetic::open(&synthetic::bytes(&FLOATS)), Kernels::best());
     let logits = |keys| session(&model, 1, keys).prefill(&ids(), LogitsOf::All).unwrap();

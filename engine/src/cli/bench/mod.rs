@@ -1,21 +1,22 @@
 //! `bitnet bench`: how fast this machine computes a model, in llama-bench's terms, and what part of the
 //! machine's own limits that is. It compares with no other engine (`parity bench` does) and judges nothing.
 
+mod limits;
 mod measure;
+mod memory;
 mod report;
 
+use std::env;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use bitnet_engine::exit::Exit;
 use bitnet_engine::gguf::{GgufFile, TensorType};
 use bitnet_engine::kernels::Isa;
 use bitnet_engine::model::Model;
 use bitnet_engine::needs::Needs;
-use bitnet_engine::roofline::{self, Int8Peak, MemoryProbe};
 use bitnet_engine::sample;
 use bitnet_engine::session::{Session, SessionError};
 use clap::Args;
@@ -23,8 +24,9 @@ use clap::Args;
 use super::model_args::{CacheArgs, PackingArgs, isa_parser, kernels_of};
 use super::terminal::Terminal;
 use super::{load, output};
+use limits::Machine;
 use measure::{Output, Test};
-use report::{Limits, OutputFormat, Report, Row, Start};
+use report::{OutputFormat, Report, Row, Start};
 
 /// Flags of `bitnet bench`.
 #[derive(Debug, Args)]
@@ -92,6 +94,15 @@ fn run(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Exit> {
         terminal.error(why);
         Exit::Environment
     })?;
+    let mut machine = Machine::default();
+    if !args.no_roofline {
+        machine.measure(&threads, terminal)?;
+        if let Err(why) = memory::forget_peak() {
+            terminal.warning(format_args!(
+                "peak memory includes what the machine's limits were measured in: {why}"
+            ));
+        }
+    }
     let begin = Instant::now();
     let loaded = load::model_at(&path, kernels, &args.packing, terminal)?;
     fits(&tests, &loaded.model, terminal)?;
@@ -104,10 +115,14 @@ fn run(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Exit> {
         rows.extend(timed(args, &loaded.model, &tests, threads, terminal)?);
     }
     // Before the buffer of the probe is part of it.
-    let peak_memory = peak_memory();
+    let peak_memory = memory::peak();
     if !args.no_roofline {
-        terminal.note("measuring what the machine could do at best");
-        limit(&mut rows, terminal)?;
+        machine.measure(&threads, terminal)?;
+    }
+    for row in &mut rows {
+        if let Some(limits) = machine.limits(row.n_threads) {
+            row.limit(limits);
+        }
     }
     let report = Report::new(&path, loaded.model.file(), start, peak_memory, rows);
     Ok(output::to_stdout(terminal, |out| report.write(out, args.output_format)))
@@ -207,39 +222,6 @@ fn int8_macs(file: &GgufFile) -> Option<u64> {
         TensorType::F32 | TensorType::F16 | TensorType::Bf16 => None,
         _ => Some(sum + tensor.elements() as u64),
     })
-}
-
-/// Measures the machine's limits for every number of threads among `rows`.
-fn limit(rows: &mut [Row], terminal: &Terminal) -> Result<(), Exit> {
-    let failed = |error: roofline::RooflineError| {
-        terminal.error(format_args!("{error}; --no-roofline does without"));
-        Exit::Environment
-    };
-    let probe = MemoryProbe::new().map_err(failed)?;
-    let mut known: Vec<(usize, f64, Option<Int8Peak>)> = Vec::new();
-    for row in rows {
-        let Some(threads) = NonZeroUsize::new(row.n_threads) else { continue };
-        let measured = match known.iter().find(|(count, ..)| *count == threads.get()) {
-            Some(&measured) => measured,
-            None => {
-                let bandwidth = probe.read_bandwidth(threads).map_err(failed)?;
-                let peak = roofline::int8_peak(threads).map_err(failed)?;
-                known.push((threads.get(), bandwidth, peak));
-                (threads.get(), bandwidth, peak)
-            }
-        };
-        let (_, bandwidth, peak) = measured;
-        row.limit(Limits { bandwidth, peak });
-    }
-    Ok(())
-}
-
-/// Resident bytes of this process at their largest, mapped files included; none where the system does
-/// not tell.
-fn peak_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Nanoseconds of a duration.

@@ -8,11 +8,11 @@ use bitnet_engine::escape;
 use bitnet_engine::gguf::{GgufFile, TensorType};
 use bitnet_engine::kernels::Isa;
 use bitnet_engine::model::KeyCache;
-use bitnet_engine::roofline::Int8Peak;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::limits::Limits;
 use super::measure::Test;
 use super::nanoseconds;
 
@@ -37,15 +37,6 @@ pub(super) struct Start {
     /// From the start to the first id behind a prompt of so many ids, loading included.
     pub(super) first_token: Duration,
     pub(super) prompt: usize,
-}
-
-/// What the machine could do at best with so many threads.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Bytes a second.
-    pub(super) bandwidth: f64,
-    /// None where the engine knows no int8 instruction of this processor.
-    pub(super) peak: Option<Int8Peak>,
 }
 
 /// One test.
@@ -401,6 +392,8 @@ fn count(parameters: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::measure::Output;
+    use bitnet_engine::roofline::Int8Peak;
+
     use super::*;
 
     const DECODE: Test = Test { tokens: 4, depth: 8, output: Some(Output::Greedy) };

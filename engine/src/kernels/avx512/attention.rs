@@ -171,14 +171,14 @@ pub(super) fn dots_f16(rows: &[f16], stride: usize, length: usize, x: &[f16], ou
     let mut wide = [[[_mm512_setzero_ps(); QUERIES]; 2]; SEGMENT / 32];
     for first in (0..whole).step_by(block) {
         let size = block.min(whole - first);
-        let rows = &rows[first * stride..];
+        let rows = Rows { values: &rows[first * stride..], stride, length };
         for q in (0..queries).step_by(QUERIES) {
             let (x, out) = (&x[q * length..], &mut out[q * count + first..]);
             match queries - q {
-                1 => row_block::<1, 4>(rows, size, stride, length, x, &mut wide, out, count),
-                2 => row_block::<2, 4>(rows, size, stride, length, x, &mut wide, out, count),
-                3 => row_block::<3, 2>(rows, size, stride, length, x, &mut wide, out, count),
-                _ => row_block::<4, 2>(rows, size, stride, length, x, &mut wide, out, count),
+                1 => row_block::<1, 4>(rows, size, x, &mut wide, out, count),
+                2 => row_block::<2, 4>(rows, size, x, &mut wide, out, count),
+                3 => row_block::<3, 2>(rows, size, x, &mut wide, out, count),
+                _ => row_block::<4, 2>(rows, size, x, &mut wide, out, count),
             }
         }
     }
@@ -195,20 +195,46 @@ type Sums<const Q: usize, const R: usize> = [[[__m512; Q]; R]; 2];
 /// A block of each of the queries, widened.
 type Wide = [[__m512; QUERIES]; 2];
 
-/// Products of `size` rows, whole groups of [`TOGETHER`], with each of `Q` queries, `R` rows at a time; `length` is a
+/// Rows of `length` values, `stride` apart.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f16],
+    stride: usize,
+    length: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// What the rows of a tile of the group that begins at row `group` have in the range. They lie 4 apart, so that
+    /// what is added first when they are folded is in one tile.
+    #[inline(always)]
+    fn tile<const R: usize>(
+        self,
+        group: usize,
+        tile: usize,
+        range: Range<usize>,
+    ) -> [&'a [[f16; 32]]; R] {
+        let mut rows: [&[[f16; 32]]; R] = [&[]; R];
+        for (i, row) in rows.iter_mut().enumerate() {
+            let index = group + tile / 4 * 4 * R + tile % 4 + 4 * i;
+            *row = self.values[index * self.stride..][range.clone()].as_chunks().0;
+        }
+        rows
+    }
+}
+
+/// Products of `size` rows, whole groups of [`TOGETHER`], with each of `Q` queries, `R` rows at a time; their length is a
 /// multiple of 32. A query's products are written side by side, those of the next one `count` behind.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn row_block<const Q: usize, const R: usize>(
-    rows: &[f16],
+    rows: Rows<'_>,
     size: usize,
-    stride: usize,
-    length: usize,
     x: &[f16],
     wide: &mut [Wide],
     out: &mut [f32],
     count: usize,
 ) {
+    let Rows { stride, length, .. } = rows;
     let zero = [[[_mm512_setzero_ps(); Q]; R]; 2];
     let mut halves = [[_mm512_setzero_ps(); TOGETHER / 2]; Q];
     if length <= SEGMENT {
@@ -217,7 +243,7 @@ fn row_block<const Q: usize, const R: usize>(
         let ahead = [NEAR, FAR].map(|bytes| (bytes / group).max(1) * TOGETHER * stride);
         for group in (0..size).step_by(TOGETHER) {
             for tile in 0..TOGETHER / R {
-                let tile_rows = rows_of::<R>(&rows[group * stride..], stride, 0..length, tile);
+                let tile_rows = rows.tile::<R>(group, tile, 0..length);
                 let sums = multiply_tile(tile_rows, wide, zero, ahead);
                 add_tile(&sums, tile, &mut halves);
             }
@@ -230,13 +256,13 @@ fn row_block<const Q: usize, const R: usize>(
             let end = length.min(start + SEGMENT);
             let wide = widen_segment::<Q>(x, length, start..end, wide);
             // What comes next: the same rows' next values, or the next rows' first ones.
-            let behind_row = TOGETHER * stride - length.next_multiple_of(SEGMENT);
+            let behind_row = (TOGETHER * stride).saturating_sub(length.next_multiple_of(SEGMENT));
             let ahead = [NEAR, FAR].map(|bytes| {
                 let values = bytes / (TOGETHER * size_of::<f16>());
                 if start + values < length { values } else { behind_row + values }
             });
             for (tile, sums) in sums.iter_mut().enumerate() {
-                let tile_rows = rows_of::<R>(rows, stride, start..end, tile);
+                let tile_rows = rows.tile::<R>(0, tile, start..end);
                 *sums = multiply_tile(tile_rows, wide, *sums, ahead);
             }
         }
@@ -266,24 +292,6 @@ fn widen_segment<'a, const Q: usize>(
         }
     }
     &wide[..blocks]
-}
-
-/// What the rows of a tile have in the range. They lie 4 apart, so that what is added first when they are folded is
-/// in one tile.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn rows_of<const R: usize>(
-    rows: &[f16],
-    stride: usize,
-    range: Range<usize>,
-    tile: usize,
-) -> [&[[f16; 32]]; R] {
-    let mut tile_rows: [&[[f16; 32]]; R] = [&[]; R];
-    for (i, row) in tile_rows.iter_mut().enumerate() {
-        let index = tile / 4 * 4 * R + tile % 4 + 4 * i;
-        *row = rows[index * stride..][range.clone()].as_chunks().0;
-    }
-    tile_rows
 }
 
 /// Adds to the 32 lanes of each row with each query; what lies `ahead` values behind is fetched.
