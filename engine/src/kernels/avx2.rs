@@ -67,14 +67,14 @@ pub(super) fn load_u8(bytes: &[u8; 32]) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_f32(values: &[f32; 8]) -> __m256 {
+pub(super) fn load_f32(values: &[f32; 8]) -> __m256 {
     // SAFETY: the array holds the eight values that are read; the load needs no alignment.
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_f32(values: &mut [f32; 8], v: __m256) {
+pub(super) fn store_f32(values: &mut [f32; 8], v: __m256) {
     // SAFETY: the array holds the eight values that are written; the store needs no alignment.
     unsafe { _mm256_storeu_ps(values.as_mut_ptr(), v) }
 }
@@ -222,7 +222,7 @@ fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
 /// The definition's `exp` in eight lanes.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn exp(x: __m256) -> __m256 {
+pub(super) fn exp(x: __m256) -> __m256 {
     let constant = |bits: u32| _mm256_set1_ps(f32::from_bits(bits));
     let round = _mm256_set1_ps(12_582_912.0);
     let z = _mm256_fmadd_ps(x, constant(0x3fb8_aa3b), round);

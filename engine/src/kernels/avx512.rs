@@ -2,6 +2,7 @@
 
 mod attention;
 mod blocks;
+mod softmax;
 
 use std::arch::x86_64::*;
 
@@ -30,6 +31,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_q6_k: |row, x, out| available!(blocks::dot_q6_k(row, x, out)),
     dot_tq1_0: |row, x, out| available!(blocks::dot_tq1_0(row, x, out)),
     dot_tq2_0: |row, x, out| available!(blocks::dot_tq2_0(row, x, out)),
+    softmax: |scores, scale| available!(softmax::softmax(scores, scale)),
     ..avx2::KERNELS
 };
 
@@ -65,6 +67,13 @@ fn load_i8(bytes: &[i8; 64]) -> __m512i {
 fn load_f32(values: &[f32; 16]) -> __m512 {
     // SAFETY: the array holds the 16 values that are read; the load needs no alignment.
     unsafe { _mm512_loadu_ps(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_f32(values: &mut [f32; 16], v: __m512) {
+    // SAFETY: the array takes the 64 bytes; the store needs no alignment.
+    unsafe { _mm512_storeu_ps(values.as_mut_ptr(), v) }
 }
 
 #[inline]

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::{dot_f16, dot_f32, fold, load_f32, widen};
+use super::{dot_f16, dot_f32, fold, load_f32, store_f32, widen};
 
 /// Results that are folded together.
 const TOGETHER: usize = 16;
@@ -16,7 +16,7 @@ const KEYS: usize = 32;
 const QUERIES: usize = 4;
 /// Values of a row that meet the queries before the next row's do: what the queries have there is widened once
 /// for all rows.
-const SEGMENT: usize = 256;
+const SEGMENT: usize = 512;
 /// How many bytes in front of its place a row is fetched into the second-level cache, and into the first, counted
 /// over all rows that are read in turn.
 const FAR: usize = 16 << 10;
@@ -114,7 +114,7 @@ fn dots_f32_of<const N: usize, const B: usize>(rows: &[f32], x: &[f32], out: &mu
                     let [even, odd] = multiply_row(row, &query);
                     *lanes = _mm512_add_ps(even, odd);
                 }
-                store(out, fold_together(&lanes));
+                store_f32(out, fold_together(&lanes));
             }
             for (row, out) in rows[last - rest.len()..last].iter().zip(rest) {
                 *out = fold(multiply_row(row, &query));
@@ -145,13 +145,6 @@ fn multiply_row<const N: usize, const B: usize>(
 fn load_pair<const N: usize>(row: &[f32; N], block: usize) -> [__m512; 2] {
     let parts = row.as_chunks::<16>().0;
     [load_f32(&parts[2 * block]), load_f32(&parts[2 * block + 1])]
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(out: &mut [f32; 16], v: __m512) {
-    // SAFETY: the array takes the 64 bytes; the store needs no alignment.
-    unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -353,7 +346,7 @@ fn store_folded<const Q: usize>(
 ) {
     for (q, halves) in halves.iter().enumerate() {
         if let Some(out) = out[q * count..].first_chunk_mut() {
-            store(out, fold_halves(halves));
+            store_f32(out, fold_halves(halves));
         }
     }
 }
