@@ -209,8 +209,7 @@ fn scale_sums(sums: &[i32], sum: i32, activation_scale: f32, scale: f32, out: &m
         let quotient = _mm512_mul_ps(x, inverse);
         let quotient = _mm512_fmadd_ps(_mm512_fnmadd_ps(quotient, by, x), inverse, quotient);
         let quotient = _mm512_fmadd_ps(_mm512_fnmadd_ps(quotient, by, x), inverse, quotient);
-        // SAFETY: the array takes the 64 bytes.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), _mm512_mul_ps(quotient, factor)) }
+        store_f32(out, _mm512_mul_ps(quotient, factor));
     }
     scalar::scale_sums(rest, sum, activation_scale, scale, out_rest);
 }

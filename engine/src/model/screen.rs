@@ -193,28 +193,27 @@ impl HeadScreen {
     ) {
         let (columns, panels) = (self.columns, BLOCK / ROWS * six_bit::panel_bytes(self.columns));
         let (dots, codes, planes) = (dispatch.six_bit_dots(), self.codes.bytes(), &work.planes);
-        pool.for_each(Chunks::new(&mut work.blocks, 1), |_, index, blocks| {
-            for block in blocks {
-                let mut sums = [0; 2 * BLOCK];
-                dots(&codes[index * panels..][..panels], columns, planes, &mut sums);
-                let (high, low) = sums.split_at(BLOCK);
-                let rows = index * BLOCK..(index + 1) * BLOCK;
-                let (scales, errors) = (&self.scales[rows.clone()], &self.errors[rows.clone()]);
-                let norms = &self.norms[rows];
-                for i in 0..BLOCK {
-                    let integer = (high[i] - position.offsets[0]) as f32 * 128.0
-                        + (low[i] - position.offsets[1]) as f32;
-                    let bound = errors[i] * position.length + norms[i] * position.rest;
-                    let score = integer * position.scale * scales[i];
-                    // Beyond, the head's own sums could overflow; what is no number bounds nothing.
-                    let bounded = norms[i] * position.length < 1e37 && bound < f32::INFINITY;
-                    block.scores[i] = if bounded { score } else { f32::INFINITY };
-                    block.upper[i] = if bounded { score + bound } else { f32::INFINITY };
-                }
-                let largest =
-                    |values: &[f32; BLOCK]| values.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-                block.largest = [largest(&block.scores), largest(&block.upper)];
+        pool.for_each(Chunks::new(&mut work.blocks, 1), |_, index, block| {
+            let block = &mut block[0];
+            let mut sums = [0; 2 * BLOCK];
+            dots(&codes[index * panels..][..panels], columns, planes, &mut sums);
+            let (high, low) = sums.split_at(BLOCK);
+            let rows = index * BLOCK..(index + 1) * BLOCK;
+            let (scales, errors) = (&self.scales[rows.clone()], &self.errors[rows.clone()]);
+            let norms = &self.norms[rows];
+            for i in 0..BLOCK {
+                let integer = (high[i] - position.offsets[0]) as f32 * 128.0
+                    + (low[i] - position.offsets[1]) as f32;
+                let bound = errors[i] * position.length + norms[i] * position.rest;
+                let score = integer * position.scale * scales[i];
+                // Beyond, the head's own sums could overflow; what is no number bounds nothing.
+                let bounded = norms[i] * position.length < 1e37 && bound < f32::INFINITY;
+                block.scores[i] = if bounded { score } else { f32::INFINITY };
+                block.upper[i] = if bounded { score + bound } else { f32::INFINITY };
             }
+            let largest =
+                |values: &[f32; BLOCK]| values.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+            block.largest = [largest(&block.scores), largest(&block.upper)];
         });
     }
 }

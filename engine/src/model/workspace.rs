@@ -67,6 +67,7 @@ impl Workspace {
         let rows = |width: usize| aligned_zeros(chunk.saturating_mul(width));
         let queries = queries(model.config(), chunk);
         let (length, pairs) = (model.config().head_length, queries.saturating_mul(padded));
+        let spread = spread(model.config(), padded, threads);
         let scratch = |_| {
             Ok(AttentionScratch {
                 queries: aligned_zeros(queries.saturating_mul(length))?,
@@ -91,8 +92,8 @@ impl Workspace {
             sums: (0..threads).map(|_| aligned_zeros(SUMS)).collect::<Result<_, _>>()?,
             dispatch: Dispatch::new(model.kernels),
             attention: (0..threads).map(scratch).collect::<Result<_, _>>()?,
-            scores: aligned_zeros(model.config().head_count.saturating_mul(padded))?,
-            weights: aligned_zeros(model.config().head_count.saturating_mul(padded))?,
+            scores: aligned_zeros(spread)?,
+            weights: aligned_zeros(spread)?,
             chunk,
         })
     }
@@ -111,11 +112,16 @@ impl Workspace {
             .saturating_add(RoundedQueries::bytes(queries, config.head_length))
             .saturating_add(SUMS * size_of::<i32>())
             .saturating_mul(threads);
-        let scores = config.head_count.saturating_mul(padded);
-        let scores = scores.saturating_mul(size_of::<f32>() + size_of::<f16>());
-        let attention = attention.saturating_add(scores);
+        let spread = spread(config, padded, threads);
+        let spread = spread.saturating_mul(size_of::<f32>() + size_of::<f16>());
+        let attention = attention.saturating_add(spread);
         rows.saturating_add(attention).saturating_add(Activations::bytes(chunk, widths[1]))
     }
+}
+
+/// Scores of one token that several threads compute; one alone needs none of them.
+fn spread(config: &Config, padded: usize, threads: usize) -> usize {
+    if threads == 1 { 0 } else { config.head_count.saturating_mul(padded) }
 }
 
 /// Queries that one thread computes together.

@@ -94,6 +94,15 @@ fn run(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Exit> {
         terminal.error(why);
         Exit::Environment
     })?;
+    let begin = Instant::now();
+    let loaded = load::model_at(&path, kernels, &args.packing, terminal)?;
+    fits(&tests, &loaded.model, terminal)?;
+    let prompt = tests.iter().filter(|test| test.is_prompt()).map(|test| test.tokens).max();
+    let prompt = prompt.unwrap_or(1);
+    first_token(args, &loaded.model, prompt, threads[0], terminal)?;
+    let start = Start { load: loaded.time, prompt, first_token: begin.elapsed() };
+    // What the machine's limits are measured in is no part of the peak: it is read before and behind.
+    let peak_of_loading = memory::peak();
     let mut machine = Machine::default();
     if !args.no_roofline {
         machine.measure(&threads, terminal)?;
@@ -103,19 +112,11 @@ fn run(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Exit> {
             ));
         }
     }
-    let begin = Instant::now();
-    let loaded = load::model_at(&path, kernels, &args.packing, terminal)?;
-    fits(&tests, &loaded.model, terminal)?;
-    let prompt = tests.iter().filter(|test| test.is_prompt()).map(|test| test.tokens).max();
-    let prompt = prompt.unwrap_or(1);
-    first_token(args, &loaded.model, prompt, threads[0], terminal)?;
-    let start = Start { load: loaded.time, prompt, first_token: begin.elapsed() };
     let mut rows = Vec::new();
     for &threads in &threads {
         rows.extend(timed(args, &loaded.model, &tests, threads, terminal)?);
     }
-    // Before the buffer of the probe is part of it.
-    let peak_memory = memory::peak();
+    let peak_memory = memory::peak().max(peak_of_loading);
     if !args.no_roofline {
         machine.measure(&threads, terminal)?;
     }
